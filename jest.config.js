@@ -1,0 +1,34 @@
+function project(displayName, testMatch, transform) {
+  return {
+    displayName,
+    testMatch,
+    // Sources name their neighbours as the emitted files will be named.
+    moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+    transform: {
+      '\\.ts$': [
+        '@swc/jest',
+        {
+          jsc: {
+            target: 'es2022',
+            parser: { syntax: 'typescript', decorators: true },
+            transform,
+          },
+          sourceMaps: 'inline',
+        },
+      ],
+    },
+  };
+}
+
+export default {
+  projects: [
+    project('standard', ['<rootDir>/spec/**/*.spec.ts'], { decoratorVersion: '2022-03' }),
+    // The same spec once more, compiled to the decorators of before the standard.
+    project('legacy', ['<rootDir>/spec/decorators.spec.ts'], {
+      legacyDecorator: true,
+      decoratorMetadata: true,
+    }),
+  ],
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['lib/**/*.ts'],
+};
