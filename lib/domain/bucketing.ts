@@ -1,0 +1,90 @@
+import crc from 'crc-32';
+import type { Bucketing } from './feature.js';
+
+/**
+ * CRC-32 (ISO-HDLC, as zlib has it) of the text's UTF-8, as an unsigned 32-bit number.
+ * With `before`, the checksum goes on from it: `crc32(b, crc32(a)) === crc32(a + b)`.
+ * The text must be well-formed Unicode.
+ */
+export function crc32(text: string, before = 0): number {
+  return crc.str(text, before) >>> 0;
+}
+
+/** MurmurHash3's 32-bit finalizer: a bijection in which each bit of `h` reaches each bit of the result. */
+function fmix32(h: number): number {
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** The part of `hash` that depends on the salt alone: computed once a feature. */
+export function saltOf(text: string): number {
+  return fmix32(crc32(text));
+}
+
+/**
+ * An unsigned 32-bit hash of an id, by the id's CRC-32 and a `saltOf`. CRC is affine: a salt put
+ * before or behind the id would only shift all ids by one constant, and features would share their
+ * users. Mixing after the CRC makes the choices of two salts independent.
+ */
+export function hash(idCrc: number, salt: number): number {
+  return fmix32(idCrc ^ salt);
+}
+
+const PARTS = 1_000_000;
+const HASHES = 2 ** 32;
+
+/** `modulo`'s position, 0 to 999,999: its whole percents are exactly `CRC-32 % 100`. */
+function moduloPosition(idCrc: number): number {
+  return (idCrc % 100) * 10_000 + (Math.floor(idCrc / 100) % 10_000);
+}
+
+/** `independent`'s position, 0 to 999,999. */
+function independentPosition(idCrc: number, salt: number): number {
+  return Math.floor((hash(idCrc, salt) * PARTS) / HASHES);
+}
+
+/** How many of the million positions a percentage admits. */
+export function thresholdOf(percentage: number): number {
+  return Math.round(percentage * 10_000);
+}
+
+/** A percentage with its bucketing, ready to be asked about ids. */
+export interface Share {
+  readonly kind: 'none' | 'all' | Bucketing;
+  /** In positions; in CRC values for the rollout gem's bucketings. Below it is in. */
+  readonly threshold: number;
+  readonly salt: number;
+  readonly name: string;
+}
+
+export function shareOf(percentage: number, bucketing: Bucketing, name: string): Share {
+  const gem = bucketing === 'rollout-gem' || bucketing === 'rollout-gem-randomized';
+  return {
+    kind: percentage === 0 ? 'none' : percentage === 100 ? 'all' : bucketing,
+    // The gem multiplies the same two doubles in the same order (rollout 2.5.0, RAND_BASE).
+    threshold: gem ? ((2 ** 32 - 1) / 100) * percentage : thresholdOf(percentage),
+    salt: saltOf(name),
+    name,
+  };
+}
+
+/** True if an id with this CRC-32 is in the share. */
+export function admits(share: Share, idCrc: number): boolean {
+  switch (share.kind) {
+    case 'none':
+      return false;
+    case 'all':
+      return true;
+    case 'modulo':
+    case 'hanoi':
+      return moduloPosition(idCrc) < share.threshold;
+    case 'independent':
+      return independentPosition(idCrc, share.salt) < share.threshold;
+    case 'rollout-gem':
+      return idCrc < share.threshold;
+    case 'rollout-gem-randomized':
+      // The CRC-32 of id and name joined.
+      return crc32(share.name, idCrc) < share.threshold;
+  }
+}

@@ -1,0 +1,82 @@
+/** Any value that JSON can hold. */
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [key: string]: Json };
+
+/**
+ * How a percentage chooses its subjects. `modulo` and `independent` are for new features; the
+ * others repeat another system's choice to the bit, so that nobody is dealt again by moving in.
+ */
+export type Bucketing = (typeof BUCKETINGS)[number];
+
+export const BUCKETINGS = [
+  'modulo',
+  'independent',
+  'rollout-gem',
+  'rollout-gem-randomized',
+  'hanoi',
+] as const;
+
+/** A regular expression over the id, in JavaScript's syntax. */
+export interface Pattern {
+  readonly source: string;
+  /** Any of `imsu`, in that order. */
+  readonly flags: string;
+}
+
+/** A named form of a feature. */
+export interface Variant {
+  readonly name: string;
+  /** Share of the variants' total weight, from 0. */
+  readonly weight: number;
+  /** What `value()` answers for this variant; without it, the variant's name. */
+  readonly value?: Json;
+}
+
+/** A feature's whole definition as it is stored: one JSON document, frozen once read. */
+export interface Feature {
+  /** 1-200 characters, well-formed Unicode, no control characters. */
+  readonly name: string;
+  /**
+   * Random. What is kept beside the document (members and the like) hangs on it: a feature that
+   * is created again, or whose members are emptied at once, gets a new one and so starts clean.
+   */
+  readonly id: string;
+  /** Counts the writes of this document, from 1. */
+  readonly revision: number;
+  /** The kill switch: false is off for everyone, and everything else is kept. */
+  readonly enabled: boolean;
+  /** 0-100, with up to four decimals (the rollout gem's bucketings take any). */
+  readonly percentage: number;
+  readonly bucketing: Bucketing;
+  /** Bucket and list by this attribute of the subject instead of by its id. */
+  readonly subjectKey?: string;
+  /** Ids kept out, whatever else says yes. */
+  readonly excluded: readonly string[];
+  readonly patterns: readonly Pattern[];
+  /** Groups let in. `all` (or `ALL`) is everyone; `none` (or `NONE`) is nobody by group. */
+  readonly groups: readonly string[];
+  readonly variants: readonly Variant[];
+  /** The variant for those that no gate lets in; they are then on. */
+  readonly defaultVariant?: string;
+  /** What `value()` answers where the feature is off. */
+  readonly offValue?: Json;
+  /** The team's own: description, owner, tags. */
+  readonly data: { readonly [key: string]: Json };
+}
+
+/** What a feature is where nothing else was said: off for everyone, because nobody is let in. */
+export const DEFAULT_SETTINGS: Omit<Feature, 'name' | 'id' | 'revision'> = Object.freeze({
+  enabled: true,
+  percentage: 0,
+  bucketing: 'modulo',
+  excluded: Object.freeze([]),
+  patterns: Object.freeze([]),
+  groups: Object.freeze([]),
+  variants: Object.freeze([]),
+  data: Object.freeze({}),
+});

@@ -1,0 +1,37 @@
+import { hash, saltOf } from './bucketing.js';
+import type { Bucketing, Variant } from './feature.js';
+
+/** A weighted choice, ready to be asked: an index into the list that it was made of. */
+export interface Choice {
+  /** Running weights in stored order; their last is the total. */
+  readonly upTo: readonly number[];
+  readonly salt: number;
+  /** hanoi's own choice instead: CRC-32 modulo the number of variants. */
+  readonly modulo: boolean;
+}
+
+export function choiceOf(variants: readonly Variant[], bucketing: Bucketing, name: string): Choice {
+  let running = 0;
+  return {
+    upTo: variants.map((variant) => (running += variant.weight)),
+    salt: saltOf(`${name}/variant`),
+    modulo: bucketing === 'hanoi',
+  };
+}
+
+/** Which variant the id with this CRC-32 gets: the first whose running weight exceeds its point. */
+export function chosen(choice: Choice, idCrc: number): number {
+  const { upTo } = choice;
+  const last = upTo.length - 1;
+  if (choice.modulo) return idCrc % upTo.length;
+  const point = (hash(idCrc, choice.salt) / 2 ** 32) * (upTo[last] as number);
+  let index = 0;
+  while (index < last && (upTo[index] as number) <= point) index++;
+  return index;
+}
+
+/** The only variant that has weight; undefined where several have, or there are none. */
+export function onlyWeighted(variants: readonly Variant[]): Variant | undefined {
+  const weighted = variants.filter((variant) => variant.weight > 0);
+  return weighted.length === 1 ? weighted[0] : undefined;
+}

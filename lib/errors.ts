@@ -1,0 +1,106 @@
+/**
+ * Every code that a `HanoiError` can carry, with what it means. Branch on the code: it stays the
+ * same when the wording changes, and across two loaded copies of the package.
+ */
+export const ERROR_CODES = {
+  INVALID_ARGUMENT: 'A call or an option was given something that it cannot take.',
+  INVALID_FEATURE: 'A feature document was refused; `path` names the field.',
+  FEATURE_NOT_FOUND: 'Nobody has defined a feature of this name.',
+  FEATURE_EXISTS: 'A feature of this name is already there.',
+  FEATURE_DISABLED: 'A guard refused: the feature is off for this subject.',
+  CORRUPT_FEATURE: 'The stored document cannot be read; it is off and is not overwritten.',
+  CONFLICT: 'The feature has changed since it was read; read it again and repeat.',
+  BACKEND_NOT_LOCAL: 'A synchronous check was asked of a backend that has to do I/O.',
+  NEEDS_LOOKUP: 'A synchronous check depends on a fact that only a lookup can tell.',
+  READ_ONLY: 'The backend only reads, or this record can only be read.',
+  STORE_UNAVAILABLE: 'The store did not answer a check; the check answered closed.',
+  INVALID_RECORD: 'A record of another system cannot be imported.',
+  GROUP_FAILED: 'A group function threw or answered with a promise; the subject is not in it.',
+  SUBJECT_UNREADABLE: 'Reading the subject threw; it was treated as no subject.',
+  LISTENER_FAILED: 'An event listener threw.',
+  CLOSED: 'The rollout was closed.',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface ErrorFields {
+  /** The feature that this is about. */
+  readonly feature?: string;
+  /** Where in the input the refused value stands: `variants[1].weight`. */
+  readonly path?: string;
+  /** Who was refused. Not enumerable on the error, so that logging one does not log the id. */
+  readonly subject?: unknown;
+  readonly cause?: unknown;
+}
+
+/** The one error class of the package; `code` tells them apart. */
+export class HanoiError extends Error {
+  readonly code: ErrorCode;
+  declare readonly feature?: string;
+  declare readonly path?: string;
+  declare readonly subject?: unknown;
+
+  constructor(code: ErrorCode, message: string, fields: ErrorFields = {}) {
+    super(message, 'cause' in fields ? { cause: fields.cause } : undefined);
+    this.code = code;
+    if (fields.feature !== undefined) this.feature = fields.feature;
+    if (fields.path !== undefined) this.path = fields.path;
+    if ('subject' in fields) {
+      Object.defineProperty(this, 'subject', { value: fields.subject, enumerable: false });
+    }
+  }
+}
+// On the prototype, so that it is no enumerable field of each error.
+Object.defineProperty(HanoiError.prototype, 'name', { value: 'HanoiError' });
+
+/** True for an error of this package with that code, whichever copy of the package made it. */
+export function hasCode(error: unknown, code: ErrorCode): error is HanoiError {
+  return error instanceof Error && (error as Partial<HanoiError>).code === code;
+}
+
+/** FEATURE_NOT_FOUND, for a feature of that name. */
+export function notFound(feature: string): HanoiError {
+  const name = JSON.stringify(feature);
+  return new HanoiError(
+    'FEATURE_NOT_FOUND',
+    `Feature ${name} does not exist. Create it with rollout.addFeature(${name}).`,
+    { feature },
+  );
+}
+
+/** FEATURE_EXISTS, for a feature of that name. */
+export function alreadyThere(feature: string): HanoiError {
+  const name = JSON.stringify(feature);
+  return new HanoiError(
+    'FEATURE_EXISTS',
+    `Feature ${name} exists already. Change it with rollout.update(${name}, …).`,
+    { feature },
+  );
+}
+
+/** CONFLICT, for a feature of that name. */
+export function changedMeanwhile(feature: string): HanoiError {
+  return new HanoiError(
+    'CONFLICT',
+    `Feature ${JSON.stringify(feature)} is no longer the one expected. Read it again and repeat the change.`,
+    { feature },
+  );
+}
+
+/** A value as an error message shows it: its JSON, cut to 60 characters, and its type. */
+export function shown(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  let text: string;
+  try {
+    text = typeof value === 'string' ? JSON.stringify(value) : printed(value);
+  } catch {
+    text = 'something unprintable';
+  }
+  if (text.length > 60) text = `${text.slice(0, 57)}...`;
+  return `\`${text}\` (${Array.isArray(value) ? 'array' : typeof value})`;
+}
+
+function printed(value: unknown): string {
+  if (typeof value === 'object' && !(value instanceof RegExp)) return JSON.stringify(value);
+  return typeof value === 'function' ? value.name : String(value);
+}
