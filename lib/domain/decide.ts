@@ -1,0 +1,170 @@
+import type { HanoiError } from '../errors.js';
+import { admits, crc32, type Share, shareOf } from './bucketing.js';
+import { type Decision, type Detail, failed, off, on, type Reason } from './decision.js';
+import { DEFAULT_SETTINGS, type Feature } from './feature.js';
+import { isEveryone, isNobody } from './group.js';
+import { type Matches, matcherOf } from './pattern.js';
+import { type Identify, subjectId } from './subject.js';
+import { type Choice, choiceOf, chosen, onlyWeighted } from './variant.js';
+
+/** What is kept beside a document and was looked up. Undefined is "not looked up", never "no". */
+export interface Facts {
+  isMember(id: string): boolean | undefined;
+}
+
+/** What a decision may know of the world around the feature. */
+export interface Surroundings {
+  readonly identify: Identify;
+  /** Whether the subject is in the group; undefined where that can't be computed. Never throws. */
+  inGroup(group: string, subject: unknown): boolean | undefined;
+  /** Told when reading the subject threw; the subject is then treated as none. */
+  unreadableSubject(feature: string, cause: unknown): void;
+}
+
+/** The ready answers of one gate: without a variant, or one for each variant. */
+interface Answers {
+  readonly plain: Decision;
+  readonly byVariant: readonly Decision[];
+}
+
+/** A feature made ready: everything that doesn't depend on the subject is computed and frozen. */
+export interface CompiledFeature {
+  readonly name: string;
+  readonly enabled: boolean;
+  readonly subjectKey: string | undefined;
+  readonly excluded: ReadonlySet<string> | undefined;
+  readonly patterns: readonly Matches[] | undefined;
+  readonly everyone: boolean;
+  readonly groups: readonly string[] | undefined;
+  readonly share: Share;
+  readonly variants: Choice | undefined;
+  readonly whenDisabled: Decision;
+  readonly whenNoSubject: Decision;
+  readonly whenExcluded: Decision;
+  readonly whenMember: Answers;
+  readonly whenPattern: Answers;
+  readonly whenGroup: Answers;
+  readonly whenPercentage: Answers;
+  readonly whenUnknown: Decision;
+  readonly otherwise: Decision;
+}
+
+/** Compiles a validated document. */
+export function compile(feature: Feature): CompiledFeature {
+  const { name, variants, percentage, groups, offValue } = feature;
+  const share = shareOf(percentage, feature.bucketing, name);
+  const answers = (reason: Reason, detail: Detail): Answers => ({
+    plain: on(name, reason, detail),
+    byVariant: variants.map((variant) => on(name, reason, detail, variant)),
+  });
+  const hasAll = share.kind === 'all';
+  const byGroup = groups.some(isNobody) ? [] : groups;
+  const fallback = variants.find((variant) => variant.name === feature.defaultVariant);
+  return {
+    name,
+    enabled: feature.enabled,
+    subjectKey: feature.subjectKey,
+    excluded: feature.excluded.length > 0 ? new Set(feature.excluded) : undefined,
+    patterns: feature.patterns.length > 0 ? feature.patterns.map(matcherOf) : undefined,
+    everyone: byGroup.some(isEveryone),
+    groups: byGroup.length > 0 ? byGroup : undefined,
+    share,
+    variants: variants.length > 0 ? choiceOf(variants, feature.bucketing, name) : undefined,
+    whenDisabled: off(name, 'DISABLED', 'kill switch', offValue),
+    // Forgetting to say who asks must not let a part's feature out: only what everyone has is on.
+    whenNoSubject: hasAll
+      ? on(name, 'STATIC', 'no subject', onlyWeighted(variants))
+      : off(name, 'DEFAULT', 'no subject', offValue),
+    whenExcluded: off(name, 'TARGETING_MATCH', 'excluded', offValue),
+    whenMember: answers('TARGETING_MATCH', 'member'),
+    whenPattern: answers('TARGETING_MATCH', 'pattern'),
+    whenGroup: answers('TARGETING_MATCH', 'group'),
+    whenPercentage: answers(hasAll ? 'STATIC' : 'SPLIT', 'percentage'),
+    whenUnknown: failed(name, 'needs lookup', 'GENERAL', 'NEEDS_LOOKUP', { value: offValue }),
+    otherwise: fallback
+      ? on(name, 'DEFAULT', 'default variant', fallback)
+      : off(name, 'DEFAULT', 'no gate', offValue),
+  };
+}
+
+/** A document that can't be read, compiled: off for everyone, and saying so. */
+export function compileUnreadable(name: string, problem: HanoiError): CompiledFeature {
+  return {
+    ...compile({ ...DEFAULT_SETTINGS, name, id: '', revision: 0, enabled: false }),
+    whenDisabled: failed(name, 'unreadable document', 'PARSE_ERROR', problem.code),
+  };
+}
+
+/**
+ * Who gets what: the one decision, in the order that the README gives. Answers for any subject,
+ * throws for none, and allocates nothing but what the subject's own id needs.
+ * `subject` undefined or null is no subject.
+ */
+export function decide(
+  feature: CompiledFeature,
+  subject: unknown,
+  facts: Facts,
+  surroundings: Surroundings,
+): Decision {
+  if (!feature.enabled) return feature.whenDisabled;
+
+  const id = idUnder(feature, subject, surroundings);
+  if (id === undefined) return feature.whenNoSubject;
+
+  if (feature.excluded?.has(id)) return feature.whenExcluded;
+
+  const member = facts.isMember(id);
+  if (member === true) return served(feature, feature.whenMember, id);
+  if (feature.patterns !== undefined && matchesAny(feature.patterns, id)) {
+    return served(feature, feature.whenPattern, id);
+  }
+  if (feature.groups !== undefined && isInGroup(feature, subject, surroundings)) {
+    return served(feature, feature.whenGroup, id);
+  }
+  const { share } = feature;
+  if (share.kind !== 'none') {
+    const idCrc = crc32(id);
+    if (admits(share, idCrc)) return pick(feature, feature.whenPercentage, idCrc);
+  }
+  return member === undefined ? feature.whenUnknown : feature.otherwise;
+}
+
+/** The id by which this feature knows the subject; undefined where there is none to be read. */
+export function idUnder(
+  feature: CompiledFeature,
+  subject: unknown,
+  surroundings: Surroundings,
+): string | undefined {
+  try {
+    return subjectId(subject, feature.subjectKey, surroundings.identify);
+  } catch (cause) {
+    surroundings.unreadableSubject(feature.name, cause);
+    return undefined;
+  }
+}
+
+function matchesAny(patterns: readonly Matches[], id: string): boolean {
+  for (const matches of patterns) if (matches(id)) return true;
+  return false;
+}
+
+function isInGroup(
+  feature: CompiledFeature,
+  subject: unknown,
+  surroundings: Surroundings,
+): boolean {
+  if (feature.everyone) return true;
+  for (const group of feature.groups as readonly string[]) {
+    if (surroundings.inGroup(group, subject) === true) return true;
+  }
+  return false;
+}
+
+function served(feature: CompiledFeature, answers: Answers, id: string): Decision {
+  return feature.variants === undefined ? answers.plain : pick(feature, answers, crc32(id));
+}
+
+function pick(feature: CompiledFeature, answers: Answers, idCrc: number): Decision {
+  if (feature.variants === undefined) return answers.plain;
+  return answers.byVariant[chosen(feature.variants, idCrc)] as Decision;
+}

@@ -1,0 +1,82 @@
+import type { ErrorCode } from '../errors.js';
+import type { Json, Variant } from './feature.js';
+
+/** OpenFeature's reasons, as far as this package gives them. */
+export type Reason = 'TARGETING_MATCH' | 'SPLIT' | 'STATIC' | 'DISABLED' | 'DEFAULT' | 'ERROR';
+
+/** What decided: the gate that opened, or what kept the feature shut. */
+export type Detail =
+  | 'unknown feature'
+  | 'kill switch'
+  | 'no subject'
+  | 'excluded'
+  | 'member'
+  | 'pattern'
+  | 'group'
+  | 'percentage'
+  | 'default variant'
+  | 'no gate'
+  | 'needs lookup'
+  | 'unreadable document'
+  | 'store unavailable';
+
+/** OpenFeature's error codes, as far as this package gives them. */
+export type OpenFeatureErrorCode = 'FLAG_NOT_FOUND' | 'PARSE_ERROR' | 'GENERAL';
+
+/** The answer to "who gets this feature?". Frozen; the same answer is the same object. */
+export interface Decision<Name extends string = string, Value = Json> {
+  readonly feature: string;
+  readonly enabled: boolean;
+  /** The variant served, if any. */
+  readonly variant: Name | undefined;
+  /**
+   * The variant's value, or its name where it has none; true where the feature is on without a
+   * variant; the feature's `offValue` where it is off. Undefined: off, without an `offValue`.
+   */
+  readonly value: Value | undefined;
+  readonly reason: Reason;
+  readonly detail: Detail;
+  /** With the reason ERROR alone: OpenFeature's code, and this package's. */
+  readonly errorCode: OpenFeatureErrorCode | undefined;
+  readonly code: ErrorCode | undefined;
+}
+
+/** "On", with a variant or none. */
+export function on(feature: string, reason: Reason, detail: Detail, variant?: Variant): Decision {
+  const value =
+    variant === undefined ? true : variant.value === undefined ? variant.name : variant.value;
+  return decision(feature, true, variant?.name, value, reason, detail);
+}
+
+/** "Off". */
+export function off(feature: string, reason: Reason, detail: Detail, offValue?: Json): Decision {
+  return decision(feature, false, undefined, offValue, reason, detail);
+}
+
+/** "Off, because something went wrong"; or on, where the app wants its unknown features on. */
+export function failed(
+  feature: string,
+  detail: Detail,
+  errorCode: OpenFeatureErrorCode,
+  code: ErrorCode,
+  {
+    enabled = false,
+    value = enabled ? true : undefined,
+  }: { enabled?: boolean; value?: Json | undefined } = {},
+): Decision {
+  return decision(feature, enabled, undefined, value, 'ERROR', detail, errorCode, code);
+}
+
+// One place makes them, so that all have one hidden class and a check's loads stay monomorphic.
+function decision(
+  feature: string,
+  enabled: boolean,
+  variant: string | undefined,
+  value: Json | undefined,
+  reason: Reason,
+  detail: Detail,
+  errorCode?: OpenFeatureErrorCode,
+  code?: ErrorCode,
+): Decision {
+  return Object.freeze({ feature, enabled, variant, value, reason, detail, errorCode, code });
+}

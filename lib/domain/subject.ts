@@ -1,0 +1,39 @@
+/** Who a check is about: an id, or an object with an id and attributes. */
+export type Subject = string | number | bigint | object;
+
+/** Reads the id of a subject that is an object. What it gives may be anything. */
+export type Identify = (subject: object) => unknown;
+
+/**
+ * An id as hashes, lists and stores know it: `42`, `42n` and `'42'` are the same one.
+ * Undefined for what is no id: an empty string, NaN, a lone surrogate (which UTF-8 can't hold),
+ * anything else than a string, a number or a bigint.
+ */
+export function idOf(value: unknown): string | undefined {
+  switch (typeof value) {
+    case 'string':
+      return value !== '' && value.isWellFormed() ? value : undefined;
+    case 'number':
+      return Number.isFinite(value) ? String(value) : undefined;
+    case 'bigint':
+      return String(value);
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * The id by which a subject is bucketed and listed: its `key` attribute where a key is named, else
+ * its own id. A bare id has no attributes, so with a key it can't be read. Throws what reading the
+ * subject throws.
+ */
+export function subjectId(
+  subject: unknown,
+  key: string | undefined,
+  identify: Identify,
+): string | undefined {
+  if (typeof subject === 'object' && subject !== null) {
+    return idOf(key === undefined ? identify(subject) : (subject as Record<string, unknown>)[key]);
+  }
+  return key === undefined ? idOf(subject) : undefined;
+}

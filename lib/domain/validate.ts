@@ -1,0 +1,317 @@
+import { HanoiError, shown } from '../errors.js';
+import {
+  BUCKETINGS,
+  type Bucketing,
+  DEFAULT_SETTINGS,
+  type Feature,
+  type Json,
+  type Pattern,
+  type Variant,
+} from './feature.js';
+import { isEveryone, isNobody } from './group.js';
+import { parsePattern } from './pattern.js';
+import { idOf } from './subject.js';
+
+/** What `addFeature` and `update` take: the document's settings, with shorthands. */
+export interface FeatureSettings {
+  /** The kill switch. Default true. */
+  enabled?: boolean;
+  /** 0-100 with up to four decimals. Default 0. */
+  percentage?: number;
+  /** Default 'modulo'. */
+  bucketing?: Bucketing;
+  /** The attribute to bucket and list by instead of the id; undefined takes it back. */
+  subjectKey?: string | undefined;
+  /** Ids kept out. */
+  excluded?: Iterable<string | number | bigint>;
+  patterns?: Iterable<RegExp | { source: string; flags?: string }>;
+  groups?: Iterable<string>;
+  /** A name alone has weight 1. */
+  variants?: Iterable<string | { name: string; weight?: number; value?: unknown }>;
+  /** The name of one of `variants`; undefined takes it back. */
+  defaultVariant?: string | undefined;
+  /** Any JSON value; undefined takes it back. */
+  offValue?: unknown;
+  /** The team's own JSON; replaced whole. */
+  data?: { readonly [key: string]: unknown };
+}
+
+const SETTINGS = new Set([
+  'enabled',
+  'percentage',
+  'bucketing',
+  'subjectKey',
+  'excluded',
+  'patterns',
+  'groups',
+  'variants',
+  'defaultVariant',
+  'offValue',
+  'data',
+]);
+
+const VARIANT_FIELDS = new Set(['name', 'weight', 'value']);
+
+/** Fields of the document that decide who gets a feature, but not in this version. */
+const NOT_YET = ['rules', 'requires', 'buckets'];
+
+const LONGEST_NAME = 200;
+const DEEPEST_JSON = 32;
+
+/** A feature of these settings, at revision 1. INVALID_FEATURE, with the `path` of what is refused. */
+export function createFeature(name: string, id: string, settings: FeatureSettings): Feature {
+  refuseUnknown(settings, SETTINGS, 'settings');
+  return parse({ ...DEFAULT_SETTINGS, ...settings, name, id, revision: 1 }, true);
+}
+
+/**
+ * The feature with some settings replaced, at the next revision; fields of a newer version stay.
+ * The same object where nothing would change. INVALID_FEATURE, with the `path` of what is refused.
+ */
+export function amendFeature(feature: Feature, settings: FeatureSettings): Feature {
+  refuseUnknown(settings, SETTINGS, 'settings');
+  const { revision } = feature;
+  const amended = parse(
+    { ...feature, ...settings, revision: revision + 1 },
+    settings.variants !== undefined,
+  );
+  const unchanged = JSON.stringify({ ...amended, revision }) === JSON.stringify(feature);
+  return unchanged ? feature : amended;
+}
+
+/**
+ * The one validator: a frozen copy of a document from anywhere, in stored form.
+ * Fields that this version doesn't know are kept as they are. INVALID_FEATURE, with the `path`.
+ */
+export function parseFeature(document: unknown): Feature {
+  return parse(document, false);
+}
+
+/** `strict`: the variants come from a caller, so a field that they don't have is a mistake. */
+function parse(document: unknown, strict: boolean): Feature {
+  const given = record(document, 'feature');
+  for (const field of NOT_YET) {
+    const value = given[field];
+    if (value !== undefined && !(Array.isArray(value) && value.length === 0)) {
+      throw refused(field, 'to be absent or empty: this version does not know it', value);
+    }
+  }
+  const unknown: [string, Json][] = [];
+  for (const [field, value] of Object.entries(given)) {
+    if (!SETTINGS.has(field) && value !== undefined) unknown.push([field, parseJson(value, field)]);
+  }
+  const bucketing = parseBucketing(given.bucketing);
+  const variants = parseVariants(given.variants, bucketing, strict);
+  const { subjectKey, defaultVariant, offValue } = given;
+  return Object.freeze({
+    ...Object.fromEntries(unknown),
+    name: parseName(given.name, 'name'),
+    id: parseName(given.id, 'id'),
+    revision: parseRevision(given.revision),
+    enabled: parseBoolean(given.enabled, 'enabled'),
+    percentage: parsePercentage(given.percentage, bucketing),
+    bucketing,
+    ...(subjectKey !== undefined && { subjectKey: parseName(subjectKey, 'subjectKey') }),
+    excluded: distinct(list(given.excluded, 'excluded', parseId)),
+    patterns: parsePatterns(given.patterns),
+    groups: parseGroups(given.groups),
+    variants,
+    ...(defaultVariant !== undefined && {
+      defaultVariant: parseDefaultVariant(defaultVariant, variants),
+    }),
+    ...(offValue !== undefined && { offValue: parseJson(offValue, 'offValue') }),
+    data: parseJson(record(given.data, 'data'), 'data') as Feature['data'],
+  });
+}
+
+/** A name of a feature, group or variant: 1-200 characters, well-formed, no control characters. */
+export function parseName(value: unknown, path: string): string {
+  if (
+    typeof value !== 'string' ||
+    value === '' ||
+    !value.isWellFormed() ||
+    /\p{Cc}/u.test(value) ||
+    (value.length > LONGEST_NAME && [...value].length > LONGEST_NAME)
+  ) {
+    throw refused(path, 'to be 1-200 characters without control characters', value);
+  }
+  return value;
+}
+
+/** An id as it is stored. INVALID_FEATURE where it can't be one. */
+export function parseId(value: unknown, path: string): string {
+  const id = idOf(value);
+  if (id === undefined) {
+    throw refused(
+      path,
+      'to be an id: a well-formed, non-empty string, a number or a bigint',
+      value,
+    );
+  }
+  return id;
+}
+
+function parseRevision(value: unknown): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 1) {
+    throw refused('revision', 'to be a whole number from 1', value);
+  }
+  return value as number;
+}
+
+function parseBoolean(value: unknown, path: string): boolean {
+  if (typeof value !== 'boolean') throw refused(path, 'to be true or false', value);
+  return value;
+}
+
+function parseBucketing(value: unknown): Bucketing {
+  if (!BUCKETINGS.includes(value as Bucketing)) {
+    throw refused('bucketing', `to be one of ${BUCKETINGS.join(', ')}`, value);
+  }
+  return value as Bucketing;
+}
+
+function parsePercentage(value: unknown, bucketing: Bucketing): number {
+  if (typeof value !== 'number' || !(value >= 0 && value <= 100)) {
+    throw refused('percentage', 'to be a number from 0 to 100', value);
+  }
+  const exact = bucketing.startsWith('rollout-gem');
+  if (!exact && Math.round(value * 10_000) / 10_000 !== value) {
+    throw refused('percentage', 'to have at most four decimals', value);
+  }
+  return value + 0; // -0 would not survive JSON
+}
+
+function parseVariants(value: unknown, bucketing: Bucketing, strict: boolean): readonly Variant[] {
+  const variants = list(value, 'variants', (item, path) => parseVariant(item, path, strict));
+  const total = variants.reduce((sum, variant) => sum + variant.weight, 0);
+  if (variants.length > 0 && !(total > 0 && total < Number.POSITIVE_INFINITY)) {
+    throw refused('variants', 'to have a total weight above 0', total);
+  }
+  const names = new Set<string>();
+  for (const [at, variant] of variants.entries()) {
+    const path = `variants[${at}]`;
+    if (names.has(variant.name)) throw refused(`${path}.name`, 'to be unique', variant.name);
+    names.add(variant.name);
+    if (bucketing === 'hanoi' && variant.weight !== variants[0]?.weight) {
+      throw refused(
+        `${path}.weight`,
+        "to equal the others' under bucketing 'hanoi', which has no weights (change the bucketing)",
+        variant.weight,
+      );
+    }
+  }
+  return variants;
+}
+
+function parseVariant(value: unknown, path: string, strict: boolean): Variant {
+  if (typeof value === 'string') return Object.freeze({ name: parseName(value, path), weight: 1 });
+  const given = record(value, path);
+  const weight = given.weight === undefined ? 1 : given.weight;
+  if (typeof weight !== 'number' || !(weight >= 0 && weight < Number.POSITIVE_INFINITY)) {
+    throw refused(`${path}.weight`, 'to be a finite number from 0', weight);
+  }
+  if (strict) refuseUnknown(given, VARIANT_FIELDS, path);
+  const unknown = Object.entries(given).filter(([key]) => !VARIANT_FIELDS.has(key));
+  return Object.freeze({
+    ...Object.fromEntries(unknown.map(([key, v]) => [key, parseJson(v, `${path}.${key}`)])),
+    name: parseName(given.name, `${path}.name`),
+    weight: weight + 0,
+    ...(given.value !== undefined && { value: parseJson(given.value, `${path}.value`) }),
+  });
+}
+
+function parseDefaultVariant(value: unknown, variants: readonly Variant[]): string {
+  if (!variants.some((variant) => variant.name === value)) {
+    throw refused('defaultVariant', 'to be the name of one of `variants`', value);
+  }
+  return value as string;
+}
+
+function parsePatterns(value: unknown): readonly Pattern[] {
+  const patterns = list(value, 'patterns', (item, path) => {
+    // By shape, not by instanceof: a RegExp of another realm is one too.
+    const { source, flags = '' } = (item ?? {}) as Partial<Pattern>;
+    if (typeof source !== 'string' || typeof flags !== 'string') {
+      throw refused(path, 'to be a RegExp or { source, flags }', item);
+    }
+    return parsePattern(source, flags, path);
+  });
+  const seen = new Set<string>();
+  return Object.freeze(
+    patterns.filter(({ source, flags }) => {
+      const text = `${flags}/${source}`;
+      return !seen.has(text) && seen.add(text);
+    }),
+  );
+}
+
+function parseGroups(value: unknown): readonly string[] {
+  const groups = distinct(list(value, 'groups', parseName));
+  if (groups.some(isEveryone) && groups.some(isNobody)) {
+    throw refused('groups', 'to name everyone or nobody, not both', groups);
+  }
+  return groups;
+}
+
+/** A frozen copy of a JSON value. INVALID_FEATURE on anything that JSON would lose or change. */
+function parseJson(value: unknown, path: string, depth = 0): Json {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
+  if (typeof value === 'number' && Number.isFinite(value)) return value + 0;
+  if (depth === DEEPEST_JSON) {
+    throw refused(path, `to nest at most ${DEEPEST_JSON} levels`, typeof value);
+  }
+  if (Array.isArray(value)) {
+    return Object.freeze(value.map((item, at) => parseJson(item, `${path}[${at}]`, depth + 1)));
+  }
+  if (isRecord(value)) {
+    const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+    return Object.freeze(
+      // Defines each key, where assigning would call the setter of `__proto__`.
+      Object.fromEntries(
+        entries.map(([key, item]) => [key, parseJson(item, `${path}.${key}`, depth + 1)]),
+      ),
+    );
+  }
+  throw refused(path, 'to be a JSON value', value);
+}
+
+function list<Item>(
+  value: unknown,
+  path: string,
+  parse: (item: unknown, path: string) => Item,
+): readonly Item[] {
+  const iterable = typeof value === 'object' && value !== null && Symbol.iterator in value;
+  if (!iterable) throw refused(path, 'to be a list', value);
+  return Object.freeze(
+    Array.from(value as Iterable<unknown>, (item, at) => parse(item, `${path}[${at}]`)),
+  );
+}
+
+function distinct(values: readonly string[]): readonly string[] {
+  return Object.freeze([...new Set(values)]);
+}
+
+function record(value: unknown, path: string): { readonly [key: string]: unknown } {
+  if (!isRecord(value)) throw refused(path, 'to be an object', value);
+  return value;
+}
+
+/** A plain object of any realm. */
+function isRecord(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function refuseUnknown(given: object, known: ReadonlySet<string>, path: string): void {
+  for (const field of Object.keys(record(given, path))) {
+    if (known.has(field)) continue;
+    throw refused(path, `to have fields among ${[...known].join(', ')}`, field);
+  }
+}
+
+function refused(path: string, expected: string, got: unknown): HanoiError {
+  return new HanoiError('INVALID_FEATURE', `Expected \`${path}\` ${expected}, got ${shown(got)}.`, {
+    path,
+  });
+}
