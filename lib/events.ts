@@ -1,0 +1,77 @@
+import type { ChangeEvent } from './backends/backend.js';
+import { HanoiError, shown } from './errors.js';
+
+/** What `rollout.on` takes: an event's name and what its listeners are given. */
+export interface RolloutEvents {
+  /** A feature was created, updated or removed, or its members changed, here or elsewhere. */
+  change: ChangeEvent;
+  /**
+   * Something went wrong that a check has already answered for. At most one event a code and
+   * feature every `REPORT_EVERY_MS`.
+   */
+  error: HanoiError;
+}
+
+export type EventName = keyof RolloutEvents;
+export type Listener<Name extends EventName> = (event: RolloutEvents[Name]) => void;
+
+/** Checks can fail a million times a second; their reports come no faster than this: 10 s. */
+export const REPORT_EVERY_MS = 10_000;
+
+/** Reports remembered at once: beyond it the memory starts anew. */
+const MOST_REPORTS = 1_000;
+
+/** The events of one rollout. A missing or throwing listener harms nobody. */
+export class Events {
+  private readonly listeners = {
+    change: new Set<Listener<'change'>>(),
+    error: new Set<Listener<'error'>>(),
+  };
+  private readonly reported = new Map<string, number>();
+
+  /** The set of those that listen to this event. INVALID_ARGUMENT for another name. */
+  of<Name extends EventName>(name: Name): Set<Listener<Name>> {
+    if (!Object.hasOwn(this.listeners, name)) {
+      throw new HanoiError(
+        'INVALID_ARGUMENT',
+        `Expected an event among ${Object.keys(this.listeners).join(', ')}, got ${shown(name)}.`,
+      );
+    }
+    return this.listeners[name] as Set<Listener<Name>>;
+  }
+
+  change(event: ChangeEvent): void {
+    this.emit('change', event);
+  }
+
+  /** Emits `error` for the first report of this code and feature in a while. */
+  report(error: HanoiError): void {
+    const key = `${error.code}/${error.feature ?? ''}`;
+    const now = performance.now();
+    const last = this.reported.get(key);
+    if (last !== undefined && now - last < REPORT_EVERY_MS) return;
+    if (this.reported.size >= MOST_REPORTS) this.reported.clear();
+    this.reported.set(key, now);
+    this.emit('error', error);
+  }
+
+  private emit<Name extends EventName>(name: Name, event: RolloutEvents[Name]): void {
+    for (const listener of this.of(name)) {
+      try {
+        // A listener can be an async function, whatever its type says.
+        Promise.resolve(listener(event)).catch((cause) => this.listenerFailed(name, cause));
+      } catch (cause) {
+        this.listenerFailed(name, cause);
+      }
+    }
+  }
+
+  private listenerFailed(name: EventName, cause: unknown): void {
+    if (name === 'error') return; // nobody is left to tell
+    this.report(
+      new HanoiError('LISTENER_FAILED', `A listener of \`${name}\` threw. See \`cause\`.`, {
+        cause,
+      }),
+    );
+  }
+}

@@ -1,0 +1,26 @@
+export type {
+  Backend,
+  Change,
+  ChangeEvent,
+  Expectation,
+  Head,
+  HeldFeature,
+  IdOf,
+  Source,
+  Stored,
+  View,
+  Write,
+  Written,
+} from './backends/backend.js';
+export { MemoryBackend, type MemoryBackendOptions } from './backends/memory.js';
+export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
+export type { Decision, Detail, Reason } from './domain/decision.js';
+export type { Bucketing, Feature, Json, Pattern, Variant } from './domain/feature.js';
+export type { Subject } from './domain/subject.js';
+export type { FeatureSettings } from './domain/validate.js';
+export { ERROR_CODES, type ErrorCode, HanoiError } from './errors.js';
+export type { RolloutEvents } from './events.js';
+export type { FeatureMap } from './feature-map.js';
+export { type GroupFunction, Rollout, type RolloutOptions, type Subjects } from './rollout.js';
+export type { Snapshot, SnapshotEntry } from './snapshot.js';
+export type { MembersOptions, WriteOptions } from './writer.js';

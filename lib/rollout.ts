@@ -1,0 +1,606 @@
+import type { Change, Source, View } from './backends/backend.js';
+import { MemoryBackend } from './backends/memory.js';
+import { currentSubject, runAs } from './current-user.js';
+import {
+  type Guard,
+  type GuardOptions,
+  guardOf,
+  type Selector,
+  subjectFrom,
+} from './decorators.js';
+import { type CompiledFeature, decide, idUnder, type Surroundings } from './domain/decide.js';
+import { type Decision, failed } from './domain/decision.js';
+import type { Feature } from './domain/feature.js';
+import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
+import { parsePattern } from './domain/pattern.js';
+import { type Identify, type Subject, subjectId } from './domain/subject.js';
+import {
+  amendFeature,
+  createFeature,
+  type FeatureSettings,
+  parseId,
+  parseName,
+} from './domain/validate.js';
+import { HanoiError, notFound, shown } from './errors.js';
+import { type EventName, Events, type Listener } from './events.js';
+import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
+import { Snapshot, valueOr } from './snapshot.js';
+import { type MembersOptions, type WriteOptions, Writer } from './writer.js';
+
+export interface RolloutOptions {
+  /** Reads the id of a subject that is an object: `(user) => user.uuid`. Default: its `id`. */
+  identify?: (subject: never) => unknown;
+  /** Whether a feature that nobody has defined is on. Default false. */
+  unknownFeature?: boolean;
+}
+
+/** One subject, or many; a string is one. */
+export type Subjects = Subject | Iterable<Subject> | AsyncIterable<Subject>;
+
+/** Tells whether a subject is in a group, by the truth of what it returns. It can't be async. */
+export type GroupFunction = (subject: never) => unknown;
+
+const DEFAULTS = { identify: idAttribute, unknownFeature: false };
+
+const ON = Promise.resolve(true);
+const OFF = Promise.resolve(false);
+
+/**
+ * Decides who gets which feature, and changes that. Checks answer whatever is stored, whoever is
+ * asked about and whatever breaks; set-up and writes throw a `HanoiError`.
+ *
+ * A check is about the subject that is written, also if it is undefined or null (a logged-out
+ * request); where none is written, about the current one (`runAs`).
+ */
+export class Rollout<Features extends FeatureMap = AnyFeatures> {
+  private readonly source: Source;
+  private readonly writer: Writer;
+  private readonly unknownFeature: boolean;
+  private readonly surroundings: Surroundings;
+  private readonly groups = new Map<string, (subject: unknown) => unknown>();
+  private readonly events = new Events();
+  private readonly unsubscribe: () => void;
+  private closing: Promise<void> | undefined;
+
+  /** Without a backend, features live in this process's memory. INVALID_ARGUMENT. */
+  constructor(backend: Source = new MemoryBackend(), options: RolloutOptions = {}) {
+    const { identify, unknownFeature } = { ...DEFAULTS, ...options };
+    for (const option of Object.keys(options)) {
+      if (!Object.hasOwn(DEFAULTS, option)) {
+        throw invalid(`an option among ${Object.keys(DEFAULTS).join(', ')}`, option);
+      }
+    }
+    if (typeof identify !== 'function') throw invalid('`identify` to be a function', identify);
+    if (typeof unknownFeature !== 'boolean') {
+      throw invalid('`unknownFeature` to be true or false', unknownFeature);
+    }
+    this.source = backend;
+    this.writer = new Writer(backend);
+    this.unknownFeature = unknownFeature;
+    this.surroundings = {
+      identify: identify as Identify,
+      inGroup: (group, subject) => this.inGroup(group, subject),
+      unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
+    };
+    this.unsubscribe = backend.subscribe((event) => this.events.change(event));
+  }
+
+  /** Whether the subject gets the feature. */
+  isEnabled(name: NameOf<Features>, subject?: Subject | null): Promise<boolean> {
+    const answer = this.answer(name, arguments.length > 1 ? subject : currentSubject());
+    if (answer instanceof Promise) return answer.then(isOn);
+    // The answer is one of two, so nothing is allocated for it.
+    return answer.enabled ? ON : OFF;
+  }
+
+  /** The same at once. BACKEND_NOT_LOCAL where the backend has to do I/O for a check. */
+  isEnabledSync(name: NameOf<Features>, subject?: Subject | null): boolean {
+    return this.answerNow(name, arguments.length > 1 ? subject : currentSubject()).enabled;
+  }
+
+  /** The variant that the subject gets; undefined where the feature is off or has none. */
+  async variant<Name extends NameOf<Features>>(
+    name: Name,
+    subject?: Subject | null,
+  ): Promise<VariantOf<Features[Name]> | undefined> {
+    const who = arguments.length > 1 ? subject : currentSubject();
+    const { variant } = await this.answer(name, who);
+    return variant as VariantOf<Features[Name]> | undefined;
+  }
+
+  /** The variant's value, `true` for a feature without variants, `offValue` where it is off, else `fallback`. */
+  async value<Name extends NameOf<Features>, Fallback>(
+    name: Name,
+    fallback: Fallback,
+    subject?: Subject | null,
+  ): Promise<ValueOf<Features[Name]> | Fallback> {
+    const who = arguments.length > 2 ? subject : currentSubject();
+    return valueOr<Features, Name, Fallback>(await this.answer(name, who), fallback);
+  }
+
+  /** The whole answer: enabled, variant, value, and why. */
+  async decide<Name extends NameOf<Features>>(
+    name: Name,
+    subject?: Subject | null,
+  ): Promise<Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>> {
+    const who = arguments.length > 1 ? subject : currentSubject();
+    return (await this.answer(name, who)) as Decision<
+      VariantOf<Features[Name]>,
+      ValueOf<Features[Name]>
+    >;
+  }
+
+  /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
+  async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
+    const who = arguments.length > 0 ? subject : currentSubject();
+    const decisions = new Map<string, Decision>();
+    const unknown = (name: string) => this.unknown(name);
+    try {
+      const view =
+        this.source.local ?? (await this.source.readAll((feature) => this.idUnder(feature, who)));
+      for (const name of view.names()) decisions.set(name, this.decideIn(view, name, who));
+    } catch (cause) {
+      return new Snapshot<Features>(decisions, (name) => this.unavailable(name, cause));
+    }
+    return new Snapshot<Features>(decisions, unknown);
+  }
+
+  /** Adds a feature. FEATURE_EXISTS, INVALID_FEATURE. */
+  addFeature(
+    name: NameOf<Features>,
+    settings: FeatureSettings = {},
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    return attempt(() =>
+      this.writer.create(createFeature(name, crypto.randomUUID(), settings), options),
+    );
+  }
+
+  /** The feature's document, frozen, as the store has it now; undefined where there is none. CORRUPT_FEATURE. */
+  async get(name: NameOf<Features>): Promise<Feature | undefined> {
+    const stored = await this.source.load(name);
+    if (stored?.problem !== undefined) throw stored.problem;
+    return stored?.feature;
+  }
+
+  /** Every feature's document, by name. Those that can't be read are left out and reported as `error`. */
+  async features(): Promise<Feature[]> {
+    const { features } = await this.source.loadAll();
+    const readable: Feature[] = [];
+    for (const { feature, problem } of features.values()) {
+      if (problem !== undefined) this.events.report(problem);
+      else readable.push(feature);
+    }
+    return readable.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Replaces the settings that are given, and keeps the others. INVALID_FEATURE, FEATURE_NOT_FOUND, CONFLICT. */
+  update(
+    name: NameOf<Features>,
+    settings: FeatureSettings | ((feature: Feature) => FeatureSettings),
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    return this.writer.amend(name, options, (feature) =>
+      amendFeature(feature, typeof settings === 'function' ? settings(feature) : settings),
+    );
+  }
+
+  /** Removes the feature and its members; its history stays. FEATURE_NOT_FOUND, CONFLICT. */
+  remove(name: NameOf<Features>, options: WriteOptions = {}): Promise<void> {
+    return this.writer.remove(name, options);
+  }
+
+  /** Takes back `disable`: everything is as it was before. */
+  enable(name: NameOf<Features>, options?: WriteOptions): Promise<Feature> {
+    return this.update(name, { enabled: true }, options);
+  }
+
+  /** The kill switch: off for everyone, and everything else is kept. */
+  disable(name: NameOf<Features>, options?: WriteOptions): Promise<Feature> {
+    return this.update(name, { enabled: false }, options);
+  }
+
+  /** `enable` or `disable`, whichever it is not. */
+  toggle(name: NameOf<Features>, options?: WriteOptions): Promise<Feature> {
+    return this.update(name, ({ enabled }) => ({ enabled: !enabled }), options);
+  }
+
+  /** On for everyone: enabled, at 100%. */
+  activate(name: NameOf<Features>, options?: WriteOptions): Promise<Feature> {
+    return this.update(name, { enabled: true, percentage: 100 }, options);
+  }
+
+  /** Lets nobody in any more: percentage 0, and members, patterns and groups emptied. */
+  deactivate(name: NameOf<Features>, options: WriteOptions = {}): Promise<Feature> {
+    return this.writer.amend(name, options, (feature) => ({
+      ...amendFeature(feature, { percentage: 0, patterns: [], groups: [] }),
+      revision: feature.revision + 1,
+      // The members hang on the id. Set aside with it, they can come back.
+      id: crypto.randomUUID(),
+    }));
+  }
+
+  setPercentage(
+    name: NameOf<Features>,
+    percentage: number,
+    options?: WriteOptions,
+  ): Promise<Feature> {
+    return this.update(name, { percentage }, options);
+  }
+
+  /**
+   * Lets in a subject, many, or all whose id matches a pattern; resolves with how many are new.
+   * Many go in batches of 1,000: on a failure, those before it are in, and the call can be repeated.
+   * FEATURE_NOT_FOUND, INVALID_FEATURE.
+   */
+  register(
+    name: NameOf<Features>,
+    who: Subjects | RegExp,
+    options: MembersOptions = {},
+  ): Promise<number> {
+    return isPattern(who)
+      ? this.changePatterns(name, (patterns) => [...patterns, who], options)
+      : this.changeMembers(name, 'add', who, options);
+  }
+
+  /** Takes back `register`; resolves with how many were there. */
+  unregister(
+    name: NameOf<Features>,
+    who: Subjects | RegExp,
+    options: MembersOptions = {},
+  ): Promise<number> {
+    if (!isPattern(who)) return this.changeMembers(name, 'remove', who, options);
+    const { source, flags } = parsePattern(who.source, who.flags, 'pattern');
+    return this.changePatterns(
+      name,
+      (patterns) => patterns.filter((other) => other.source !== source || other.flags !== flags),
+      options,
+    );
+  }
+
+  /** Keeps subjects out, whatever else lets them in. For tens or hundreds: they are in the document. */
+  async exclude(
+    name: NameOf<Features>,
+    who: Subjects,
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    const ids = await this.allIds(name, who);
+    return this.update(name, ({ excluded }) => ({ excluded: [...excluded, ...ids] }), options);
+  }
+
+  /** Takes back `exclude`. */
+  async unexclude(
+    name: NameOf<Features>,
+    who: Subjects,
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    const ids = new Set(await this.allIds(name, who));
+    return this.update(
+      name,
+      ({ excluded }) => ({ excluded: excluded.filter((id) => !ids.has(id)) }),
+      options,
+    );
+  }
+
+  /** Lets in everyone of a group: one that is defined here, or that subjects say they are in. */
+  activateGroup(
+    name: NameOf<Features>,
+    group: string,
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    return this.update(name, ({ groups }) => ({ groups: [...groups, group] }), options);
+  }
+
+  /** Takes back `activateGroup`. */
+  deactivateGroup(
+    name: NameOf<Features>,
+    group: string,
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    const without = ({ groups }: Feature) => ({ groups: groups.filter((it) => it !== group) });
+    return this.update(name, without, options);
+  }
+
+  /** How many members the feature has. FEATURE_NOT_FOUND. */
+  countMembers(name: NameOf<Features>): Promise<number> {
+    return this.source.countMembers(name);
+  }
+
+  /** The ids of the members, streamed, in no order. While they change, one may come twice. FEATURE_NOT_FOUND. */
+  async *members(name: NameOf<Features>): AsyncGenerator<string, void, undefined> {
+    for await (const batch of this.source.members(name)) yield* batch;
+  }
+
+  /** The last changes of a feature, newest first; of a removed one too. */
+  history(name: NameOf<Features>, { limit = 50 }: { limit?: number } = {}): Promise<Change[]> {
+    return this.source.history(name, limit);
+  }
+
+  /**
+   * Says who is in a group, in this process. The function gets the subject as it was given to the
+   * check. If it throws, the subject is not in the group, and `error` is emitted. INVALID_ARGUMENT
+   * for an async function or a reserved name.
+   */
+  defineGroup(group: string, isIn: GroupFunction): void {
+    parseName(group, 'group');
+    if (isEveryone(group) || isNobody(group)) {
+      throw invalid('a group that is not reserved (all, ALL, none, NONE)', group);
+    }
+    if (typeof isIn !== 'function') throw invalid(`a function for group ${group}`, isIn);
+    if (isIn.constructor.name === 'AsyncFunction') {
+      throw invalid('a group function that answers at once', isIn);
+    }
+    this.groups.set(group, isIn as (subject: unknown) => unknown);
+  }
+
+  /** Calls `fn` with the current subject set, for it and for all that it starts. */
+  runAs<Result>(subject: Subject | null | undefined, fn: () => Result): Result {
+    return runAs(subject, fn);
+  }
+
+  /** The subject of the innermost `runAs` around; undefined where there is none. */
+  currentSubject(): unknown {
+    return currentSubject();
+  }
+
+  /**
+   * A guard for methods (as a decorator) and functions: calls go through for those who get the
+   * feature, and are rejected for others (FEATURE_DISABLED; FEATURE_NOT_FOUND where nobody has
+   * defined it), or go to `otherwise`.
+   *
+   * Who is asked about: without a selector the current subject; with a number that argument of the
+   * call, counted from 1; with a function what it makes of the arguments. An argument that was not
+   * passed is no subject, never the current one.
+   */
+  check(name: NameOf<Features>, options?: GuardOptions): Guard;
+  check(name: NameOf<Features>, selector: Selector, options?: GuardOptions): Guard;
+  check(
+    name: NameOf<Features>,
+    selector?: Selector | GuardOptions,
+    options: GuardOptions = {},
+  ): Guard {
+    if (typeof selector === 'object') return this.check(name, undefined, selector);
+    const select = selector === undefined ? currentSubject : subjectFrom(selector);
+    return guardOf((self, args) => {
+      let subject: unknown;
+      try {
+        subject = select(self, args);
+      } catch (cause) {
+        this.unreadable(name, cause);
+      }
+      return { subject, decision: this.answer(name, subject) };
+    }, options);
+  }
+
+  /** A guard that lets calls through while the feature is on for everyone, whoever is current. */
+  enabled(name: NameOf<Features>, options: GuardOptions = {}): Guard {
+    return guardOf(() => ({ subject: undefined, decision: this.answer(name, undefined) }), options);
+  }
+
+  /** INVALID_ARGUMENT for an event that there isn't. */
+  on<Name extends EventName>(event: Name, listener: Listener<Name>): this {
+    this.events.of(event).add(listener);
+    return this;
+  }
+
+  off<Name extends EventName>(event: Name, listener: Listener<Name>): this {
+    this.events.of(event).delete(listener);
+    return this;
+  }
+
+  /** Closes the backend. Checks answer closed from then on, writes reject with CLOSED. */
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async shut(): Promise<void> {
+    this.unsubscribe();
+    await this.source.close();
+  }
+
+  /** At once where the source can tell without I/O. Never throws or rejects. */
+  private answer(name: string, subject: unknown): Decision | Promise<Decision> {
+    const view = this.source.local;
+    if (view !== undefined) {
+      const decision = this.decideIn(view, name, subject);
+      if (decision.code !== 'NEEDS_LOOKUP') return decision;
+    }
+    return this.lookUp(name, subject);
+  }
+
+  private async lookUp(name: string, subject: unknown): Promise<Decision> {
+    try {
+      const view = await this.source.read([name], (feature) => this.idUnder(feature, subject));
+      return this.decideIn(view, name, subject);
+    } catch (cause) {
+      return this.unavailable(name, cause);
+    }
+  }
+
+  private answerNow(name: string, subject: unknown): Decision {
+    const view = this.source.local;
+    if (view === undefined) {
+      if (this.closing !== undefined) return this.unavailable(name, undefined);
+      throw new HanoiError(
+        'BACKEND_NOT_LOCAL',
+        'This backend does I/O for a check. Await isEnabled(), or take a snapshot() and ask that.',
+        { feature: name },
+      );
+    }
+    const decision = this.decideIn(view, name, subject);
+    if (decision.code === 'NEEDS_LOOKUP') {
+      this.events.report(
+        new HanoiError(
+          'NEEDS_LOOKUP',
+          'A synchronous check depends on members that are not held here, and answered closed. ' +
+            'Await isEnabled() instead.',
+          { feature: name },
+        ),
+      );
+    }
+    return decision;
+  }
+
+  private decideIn(view: View, name: string, subject: unknown): Decision {
+    const held = view.get(name);
+    if (held === undefined) return this.unknown(name);
+    return decide(held.compiled, subject, held.facts, this.surroundings);
+  }
+
+  private unknown(name: string): Decision {
+    const enabled = this.unknownFeature;
+    return failed(name, 'unknown feature', 'FLAG_NOT_FOUND', 'FEATURE_NOT_FOUND', { enabled });
+  }
+
+  /** The store did not answer: off, which is not the same as "no such feature". */
+  private unavailable(name: string, cause: unknown): Decision {
+    const code = this.closing === undefined ? 'STORE_UNAVAILABLE' : 'CLOSED';
+    this.events.report(
+      new HanoiError(code, 'A check got no answer from the store, and answered closed.', {
+        feature: name,
+        cause,
+      }),
+    );
+    return failed(name, 'store unavailable', 'GENERAL', code);
+  }
+
+  private idUnder(feature: CompiledFeature, subject: unknown): string | undefined {
+    return idUnder(feature, subject, this.surroundings);
+  }
+
+  private inGroup(group: string, subject: unknown): boolean | undefined {
+    try {
+      if (claimsGroup(subject, group)) return true;
+      const isIn = this.groups.get(group);
+      if (isIn === undefined) return undefined;
+      const answer = isIn(subject);
+      if (answer instanceof Promise) {
+        answer.catch(() => {});
+        throw new TypeError('It returned a promise, which would let everyone in.');
+      }
+      return Boolean(answer);
+    } catch (cause) {
+      this.events.report(
+        new HanoiError('GROUP_FAILED', `Group ${JSON.stringify(group)} failed. See \`cause\`.`, {
+          cause,
+        }),
+      );
+      return undefined;
+    }
+  }
+
+  private unreadable(feature: string, cause: unknown): void {
+    this.events.report(
+      new HanoiError(
+        'SUBJECT_UNREADABLE',
+        'Reading a subject threw; it was no subject. See `cause`.',
+        {
+          feature,
+          cause,
+        },
+      ),
+    );
+  }
+
+  private changeMembers(
+    name: string,
+    kind: 'add' | 'remove',
+    who: Subjects,
+    options: MembersOptions,
+  ): Promise<number> {
+    if (isMany(who)) {
+      return this.writer.changeManyMembers(name, kind, this.idsOf(name, who), options);
+    }
+    return isBareId(who)
+      ? attempt(() => this.writer.changeMembers(name, kind, [parseId(who, 'subject')], options))
+      : this.allIds(name, who).then((ids) => this.writer.changeMembers(name, kind, ids, options));
+  }
+
+  private async changePatterns(
+    name: string,
+    change: (patterns: Feature['patterns']) => Iterable<RegExp | Feature['patterns'][number]>,
+    options: WriteOptions,
+  ): Promise<number> {
+    let before = 0;
+    const { patterns } = await this.update(
+      name as NameOf<Features>,
+      (feature) => {
+        before = feature.patterns.length;
+        return { patterns: change(feature.patterns) };
+      },
+      options,
+    );
+    return Math.abs(patterns.length - before);
+  }
+
+  private async allIds(name: string, who: Subjects): Promise<string[]> {
+    const ids: string[] = [];
+    for await (const id of this.idsOf(name, isMany(who) ? who : [who])) ids.push(id);
+    return ids;
+  }
+
+  /** The ids by which the feature knows these subjects. INVALID_FEATURE, FEATURE_NOT_FOUND. */
+  private async *idsOf(
+    name: string,
+    subjects: Iterable<Subject> | AsyncIterable<Subject>,
+  ): AsyncGenerator<string, void, undefined> {
+    let key: string | undefined;
+    let known = false;
+    let at = 0;
+    for await (const subject of subjects) {
+      const path = `subjects[${at++}]`;
+      if (isBareId(subject)) {
+        yield parseId(subject, path);
+        continue;
+      }
+      if (!known) {
+        key = ((await this.get(name as NameOf<Features>)) ?? raise(notFound(name))).subjectKey;
+        known = true;
+      }
+      yield parseId(subjectId(subject, key, this.surroundings.identify), path);
+    }
+  }
+}
+
+function idAttribute(subject: object): unknown {
+  return (subject as { id?: unknown }).id;
+}
+
+function isOn(decision: Decision): boolean {
+  return decision.enabled;
+}
+
+/** By shape: a RegExp of another realm is one too. */
+function isPattern(who: unknown): who is RegExp {
+  return Object.prototype.toString.call(who) === '[object RegExp]';
+}
+
+function isBareId(who: unknown): boolean {
+  return typeof who !== 'object' || who === null;
+}
+
+function isMany(who: Subjects): who is Iterable<Subject> | AsyncIterable<Subject> {
+  return (
+    typeof who === 'object' &&
+    who !== null &&
+    (Symbol.iterator in who || Symbol.asyncIterator in who)
+  );
+}
+
+function invalid(expected: string, got: unknown): HanoiError {
+  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
+}
+
+function raise(error: HanoiError): never {
+  throw error;
+}
+
+/** Makes what `task` throws at once a rejection. */
+async function attempt<Result>(task: () => Promise<Result>): Promise<Result> {
+  return task();
+}
