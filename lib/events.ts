@@ -56,7 +56,7 @@ export class Events {
   }
 
   private emit<Name extends EventName>(name: Name, event: RolloutEvents[Name]): void {
-    for (const listener of this.of(name)) {
+    for (const listener of this.listeners[name] as Set<Listener<Name>>) {
       try {
         // A listener can be an async function, whatever its type says.
         Promise.resolve(listener(event)).catch((cause) => this.listenerFailed(name, cause));

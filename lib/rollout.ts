@@ -13,7 +13,7 @@ import { type Decision, failed } from './domain/decision.js';
 import type { Feature } from './domain/feature.js';
 import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
 import { parsePattern } from './domain/pattern.js';
-import { type Identify, type Subject, subjectId } from './domain/subject.js';
+import { type Identify, idOf, type Subject, subjectId } from './domain/subject.js';
 import {
   amendFeature,
   createFeature,
@@ -516,9 +516,10 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (isMany(who)) {
       return this.writer.changeManyMembers(name, kind, this.idsOf(name, who), options);
     }
-    return isBareId(who)
-      ? attempt(() => this.writer.changeMembers(name, kind, [parseId(who, 'subject')], options))
-      : this.allIds(name, who).then((ids) => this.writer.changeMembers(name, kind, ids, options));
+    const id = idOf(who);
+    return id === undefined
+      ? this.allIds(name, who).then((ids) => this.writer.changeMembers(name, kind, ids, options))
+      : this.writer.changeMembers(name, kind, [id], options);
   }
 
   private async changePatterns(
@@ -577,14 +578,14 @@ function isOn(decision: Decision): boolean {
 
 /** By shape: a RegExp of another realm is one too. */
 function isPattern(who: unknown): who is RegExp {
-  return Object.prototype.toString.call(who) === '[object RegExp]';
+  return typeof who === 'object' && Object.prototype.toString.call(who) === '[object RegExp]';
 }
 
 function isBareId(who: unknown): boolean {
   return typeof who !== 'object' || who === null;
 }
 
-function isMany(who: Subjects): who is Iterable<Subject> | AsyncIterable<Subject> {
+function isMany(who: unknown): who is Iterable<Subject> | AsyncIterable<Subject> {
   return (
     typeof who === 'object' &&
     who !== null &&

@@ -4,7 +4,6 @@ import {
   type Expectation,
   MEMBERS_PER_WRITE,
   type Source,
-  type Stored,
   type Write,
 } from './backends/backend.js';
 import type { Feature } from './domain/feature.js';
@@ -37,8 +36,9 @@ export class Writer {
 
   constructor(private readonly source: Source) {}
 
-  async create(feature: Feature, options: WriteOptions): Promise<Feature> {
-    await this.write({ name: feature.name, expect: 'absent', document: feature }, options);
+  async create(feature: Feature, { actor, note }: WriteOptions): Promise<Feature> {
+    const { name } = feature;
+    await this.backend().write({ name, expect: 'absent', document: feature, actor, note });
     return feature;
   }
 
@@ -53,15 +53,25 @@ export class Writer {
   ): Promise<Feature> {
     return this.inTurn(name, async () => {
       for (let attempt = 1; ; attempt++) {
-        const stored = await this.stored(name);
+        const stored = await this.source.load(name);
+        if (stored === undefined) throw notFound(name);
         if (stored.problem !== undefined) throw stored.problem;
         const { feature } = stored;
         const { id, revision } = feature;
-        if (options.expect !== undefined) refuseOther(feature, options.expect);
+        const { expect, actor, note } = options;
+        if (expect !== undefined && (expect.id !== id || expect.revision !== revision)) {
+          throw changedMeanwhile(name);
+        }
         const changed = change(feature);
         if (changed === feature) return feature;
         try {
-          await this.write({ name, expect: { id, revision }, document: changed }, options);
+          await this.backend().write({
+            name,
+            expect: { id, revision },
+            document: changed,
+            actor,
+            note,
+          });
           return changed;
         } catch (error) {
           if (!hasCode(error, 'CONFLICT') || attempt === ATTEMPTS) throw error;
@@ -71,8 +81,14 @@ export class Writer {
   }
 
   /** Removes whatever is there, also a document that can't be read. */
-  async remove(name: string, options: WriteOptions): Promise<void> {
-    await this.write({ name, expect: options.expect ?? 'present', document: null }, options);
+  async remove(name: string, { expect, actor, note }: WriteOptions): Promise<void> {
+    await this.backend().write({
+      name,
+      expect: expect ?? 'present',
+      document: null,
+      actor,
+      note,
+    });
   }
 
   /** Adds or removes some members, at once; resolves with how many of the ids changed. */
@@ -80,55 +96,40 @@ export class Writer {
     name: string,
     kind: 'add' | 'remove',
     ids: readonly string[],
-    options: MembersOptions,
+    options: WriteOptions,
   ): Promise<number> {
-    const written = await this.write({ name, expect: 'present', [kind]: ids }, options);
-    return kind === 'add' ? written.added : written.removed;
+    const written = await this.backend().write(membersWrite(name, 'present', kind, ids, options));
+    return written.added + written.removed;
   }
 
   /** Adds or removes any number, in batches with a turn of the event loop between them. */
   async changeManyMembers(
     name: string,
     kind: 'add' | 'remove',
-    ids: AsyncIterable<string> | Iterable<string>,
+    ids: AsyncIterable<string>,
     options: MembersOptions,
   ): Promise<number> {
     let expect: Expectation = 'present';
     let done = 0;
     let changed = 0;
-    let batch: string[] = [];
-    const flush = async () => {
-      const written = await this.write({ name, expect, [kind]: batch }, options);
+    for await (const batch of batchesOf(ids)) {
+      const written = await this.backend().write(membersWrite(name, expect, kind, batch, options));
       // Removed and created again in between, it is another feature: stop there.
       expect = { id: written.head.id };
       done += batch.length;
-      changed += kind === 'add' ? written.added : written.removed;
-      batch = [];
+      changed += written.added + written.removed;
       options.onProgress?.({ done, changed });
       await nextTurn();
-    };
-    for await (const id of ids) {
-      if (batch.push(id) === MEMBERS_PER_WRITE) await flush();
     }
-    if (batch.length > 0 || done === 0) await flush();
     return changed;
   }
 
-  private async stored(name: string): Promise<Stored> {
-    const stored = await this.source.load(name);
-    if (stored === undefined) throw notFound(name);
-    return stored;
-  }
-
-  private write(write: Write, { actor, note }: WriteOptions) {
-    if (!('write' in this.source)) {
-      throw new HanoiError('READ_ONLY', 'This backend only reads: it has no write().');
-    }
-    return (this.source as Backend).write({
-      ...write,
-      ...(actor !== undefined && { actor }),
-      ...(note !== undefined && { note }),
-    });
+  private backend(): Backend {
+    if ('write' in this.source) return this.source as Backend;
+    throw new HanoiError(
+      'READ_ONLY',
+      'This backend only reads. Write where its features come from.',
+    );
   }
 
   private inTurn<Result>(name: string, task: () => Promise<Result>): Promise<Result> {
@@ -142,8 +143,32 @@ export class Writer {
   }
 }
 
-function refuseOther(feature: Feature, expected: { id: string; revision: number }): void {
-  if (feature.id !== expected.id || feature.revision !== expected.revision) {
-    throw changedMeanwhile(feature.name);
+function membersWrite(
+  name: string,
+  expect: Expectation,
+  kind: 'add' | 'remove',
+  ids: readonly string[],
+  { actor, note }: WriteOptions,
+): Write {
+  return {
+    name,
+    expect,
+    add: kind === 'add' ? ids : undefined,
+    remove: kind === 'remove' ? ids : undefined,
+    actor,
+    note,
+  };
+}
+
+/** At least one batch, so that none at all is still a write to a feature that must be there. */
+async function* batchesOf(ids: AsyncIterable<string>): AsyncGenerator<readonly string[]> {
+  let batch: string[] = [];
+  for await (const id of ids) {
+    if (batch.length === MEMBERS_PER_WRITE) {
+      yield batch;
+      batch = [];
+    }
+    batch.push(id);
   }
+  yield batch;
 }

@@ -78,19 +78,19 @@ export interface ChangeEvent {
   readonly head: Head;
 }
 
-/** One entry of the history. The newest come first wherever several are listed. */
+/** One entry of the history. */
 export interface Change extends ChangeEvent {
   /** Unix ms by the store's clock. */
   readonly at: number;
-  readonly actor?: string;
-  readonly note?: string;
-  /** The document before: absent where there was none, and where only members changed. */
-  readonly before?: Feature;
-  /** The document after: absent where it was removed, and where only members changed. */
-  readonly after?: Feature;
+  readonly actor: string | undefined;
+  readonly note: string | undefined;
+  /** The document before: undefined where there was none, and where only members changed. */
+  readonly before: Feature | undefined;
+  /** The document after: undefined where it was removed, and where only members changed. */
+  readonly after: Feature | undefined;
   /** The ids that became members by this write, and those that ceased to be. */
-  readonly added?: readonly string[];
-  readonly removed?: readonly string[];
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
 }
 
 /** Where features are read from. */
@@ -184,11 +184,11 @@ export interface Write {
    */
   readonly document?: Feature | null;
   /** Ids to add and then to remove, at most MEMBERS_PER_WRITE in all. Applied to `document`'s id. */
-  readonly add?: readonly string[];
-  readonly remove?: readonly string[];
+  readonly add?: readonly string[] | undefined;
+  readonly remove?: readonly string[] | undefined;
   /** Who and why, for the history. */
-  readonly actor?: string;
-  readonly note?: string;
+  readonly actor?: string | undefined;
+  readonly note?: string | undefined;
   /**
    * Names this write: within REQUEST_MEMORY_MS the same id gets the answer of the first, and
    * nothing is applied twice. Left out, the backend draws one where it needs one.

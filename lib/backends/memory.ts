@@ -17,13 +17,15 @@ import {
 } from './backend.js';
 
 export interface MemoryBackendOptions {
-  /** How many changes are kept, of each feature and of all together. From 0; default 1,000. */
+  /** How many changes are kept, of each feature and of all together. From 0; default 100. */
   historyLength?: number;
   /** The clock, in Unix ms. Default `Date.now`. */
   now?: () => number;
 }
 
-const DEFAULTS = { historyLength: 1_000, now: Date.now };
+const NONE: readonly string[] = Object.freeze([]);
+
+const DEFAULTS = { historyLength: 100, now: Date.now };
 
 /** A feature with its members: the one copy there is, which checks look into. */
 interface Entry extends HeldFeature {
@@ -146,7 +148,7 @@ export class MemoryBackend implements Backend {
 
   async write(write: Write): Promise<Written> {
     this.open();
-    const { requestId, add = [], remove = [] } = write;
+    const { requestId, add = NONE, remove = NONE } = write;
     if (add.length + remove.length > MEMBERS_PER_WRITE) {
       throw new HanoiError(
         'INVALID_ARGUMENT',
@@ -173,21 +175,17 @@ export class MemoryBackend implements Backend {
 
     const entry = document === undefined ? (before as Entry) : this.place(document, before);
     const { ids } = entry.facts;
-    const added = add.filter((id) => !ids.has(id) && ids.add(id));
-    const removed = remove.filter((id) => ids.delete(id));
+    const added = add.length === 0 ? NONE : add.filter((id) => !ids.has(id) && ids.add(id));
+    const removed = remove.length === 0 ? NONE : remove.filter((id) => ids.delete(id));
     if (added.length > 0 || removed.length > 0) {
-      entry.head = { ...entry.head, members: ++this.memberWrites };
+      const { id, revision } = entry.head;
+      entry.head = { id, revision, members: ++this.memberWrites };
     }
-    if (entry !== before || added.length > 0 || removed.length > 0) {
-      this.record(write, {
-        name,
-        kind: entry === before ? 'members' : before === undefined ? 'created' : 'updated',
-        head: entry.head,
-        ...(entry !== before && before !== undefined && { before: before.feature }),
-        ...(entry !== before && { after: entry.feature }),
-        ...(added.length > 0 && { added }),
-        ...(removed.length > 0 && { removed }),
-      });
+    if (entry !== before) {
+      const kind = before === undefined ? 'created' : 'updated';
+      this.record(write, kind, entry.head, before?.feature, entry.feature, added, removed);
+    } else if (added.length > 0 || removed.length > 0) {
+      this.record(write, 'members', entry.head, undefined, undefined, added, removed);
     }
     return { head: entry.head, added: added.length, removed: removed.length };
   }
@@ -214,7 +212,7 @@ export class MemoryBackend implements Backend {
     this.entries.delete(write.name);
     this.putAside(before);
     const { head, feature } = before;
-    this.record(write, { name: write.name, kind: 'removed', head, before: feature });
+    this.record(write, 'removed', head, feature, undefined, NONE, NONE);
     return { head, added: 0, removed: 0 };
   }
 
@@ -224,21 +222,24 @@ export class MemoryBackend implements Backend {
     this.setAside.set(entry.head.id, { members: entry.facts, until: now + KEEP_REMOVED_MS });
   }
 
-  private record({ actor, note }: Write, done: Omit<Change, 'at' | 'actor' | 'note'>): void {
-    const change: Change = Object.freeze({
-      ...done,
-      at: this.now(),
-      ...(actor !== undefined && { actor }),
-      ...(note !== undefined && { note }),
-    });
-    let history = this.histories.get(change.name);
+  private record(
+    { name, actor, note }: Write,
+    kind: Change['kind'],
+    head: Head,
+    before: Feature | undefined,
+    after: Feature | undefined,
+    added: readonly string[],
+    removed: readonly string[],
+  ): void {
+    const at = this.now();
+    const change: Change = { name, kind, head, at, actor, note, before, after, added, removed };
+    let history = this.histories.get(name);
     if (history === undefined) {
       history = [];
-      this.histories.set(change.name, history);
+      this.histories.set(name, history);
     }
     keep(history, change, this.historyLength);
     keep(this.changes, change, this.historyLength);
-    const { name, kind, head } = change;
     for (const listener of this.listeners) listener({ name, kind, head });
   }
 
