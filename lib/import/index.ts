@@ -1,1 +1,10 @@
-export {};
+export { readHanoi } from './hanoi.js';
+export {
+  type Imported,
+  type ImportedFeature,
+  type ImportOptions,
+  type ImportReport,
+  importInto,
+  type StoredData,
+} from './imported.js';
+export { type RolloutGemOptions, readRolloutGem } from './rollout-gem.js';

@@ -1,9 +1,6 @@
-import crc from 'crc-32';
-import fc from 'fast-check';
-import { admits, crc32, hash, saltOf, shareOf, thresholdOf } from '../../lib/domain/bucketing.js';
+import { admits, crc32, shareOf } from '../../lib/domain/bucketing.js';
 import { choiceOf, chosen } from '../../lib/domain/variant.js';
 import vectors from '../fixtures/bucketing.json' with { type: 'json' };
-import { property } from '../property.js';
 
 describe('vectors computed elsewhere', () => {
   it('has all of them', () => {

@@ -1,0 +1,63 @@
+import {
+  entriesOf,
+  type Imported,
+  type ImportedFeature,
+  readRecords,
+  type StoredData,
+  splitList,
+} from './imported.js';
+
+const PREFIX = 'h:';
+const USERS = 'h:users:';
+
+/**
+ * Reads what hanoi (Python, 0.0.4) keeps in Redis: `h:NAME` with
+ * `enabled|percentage|field|users|variants`, or without users and with a set `h:users:NAME` beside
+ * it. Every subject gets what it got. Without a subject the answer is stricter: hanoi's was the
+ * switch alone, here a feature at 1% stays off for a forgotten user.
+ */
+export function readHanoi(data: StoredData): Imported {
+  const entries = entriesOf(data);
+  const records: [key: string, name: string][] = [];
+  for (const [key, value] of entries) {
+    if (key.startsWith(PREFIX) && typeof value === 'string') {
+      records.push([key, key.slice(PREFIX.length)]);
+    }
+  }
+  return readRecords(records, (key, name) => {
+    const users = entries.get(USERS + name);
+    return { ...parse(entries.get(key) as string, typeof users === 'string' ? [] : users), name };
+  });
+}
+
+function parse(record: string, users: readonly string[] = []): Omit<ImportedFeature, 'name'> {
+  const fields = record.split('|');
+  if (fields.length < 4 || fields.length > 5) {
+    throw new Error('expected enabled|percentage|field|users|variants; it is cut short.');
+  }
+  const [enabled, percentage, field] = fields as [string, string, string];
+  const listed = fields.length === 5 ? (fields[3] as string) : '';
+  if (enabled !== '0' && enabled !== '1') {
+    throw new Error(`expected 0 or 1 as its first field, got ${JSON.stringify(enabled)}.`);
+  }
+  return {
+    settings: {
+      enabled: enabled === '1',
+      percentage: sharpened(percentage),
+      bucketing: 'hanoi',
+      ...(field !== '' && { subjectKey: field }),
+      variants: (fields.at(-1) as string) === '' ? [] : (fields.at(-1) as string).split(','),
+    },
+    members: [...new Set([...splitList(listed), ...users])],
+  };
+}
+
+/**
+ * hanoi lets in `CRC-32 % 100 <= percentage`, one point more than it says; 0 is nobody and 100
+ * everyone.
+ */
+function sharpened(text: string): number {
+  if (!/^\d+$/.test(text)) throw new Error(`expected a percentage, got ${JSON.stringify(text)}.`);
+  const percentage = Number(text);
+  return percentage > 0 && percentage < 100 ? percentage + 1 : percentage;
+}

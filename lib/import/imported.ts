@@ -1,0 +1,110 @@
+import { createFeature, type FeatureSettings } from '../domain/validate.js';
+import { HanoiError } from '../errors.js';
+import type { Rollout } from '../rollout.js';
+import type { MembersOptions } from '../writer.js';
+
+/** A feature as another system had it, in this one's terms. */
+export interface ImportedFeature {
+  readonly name: string;
+  readonly settings: FeatureSettings;
+  readonly members: readonly string[];
+}
+
+/** What was read from another system's data. Nothing is written yet. */
+export interface Imported {
+  readonly features: readonly ImportedFeature[];
+  /** Records that can't be taken over as they are (INVALID_RECORD), each with why. */
+  readonly problems: readonly HanoiError[];
+}
+
+/** Stored data by key: a string's text, or a set's members. */
+export type StoredData =
+  | ReadonlyMap<string, string | readonly string[]>
+  | { readonly [key: string]: string | readonly string[] };
+
+/** What an import did with each feature. */
+export interface ImportReport {
+  readonly imported: readonly string[];
+  /** Those that were left alone: there is a feature of that name (FEATURE_EXISTS). */
+  readonly skipped: readonly string[];
+}
+
+export interface ImportOptions extends Pick<MembersOptions, 'actor' | 'note'> {
+  /** Say what would be done, and do nothing. */
+  dryRun?: boolean;
+  /** Called after each feature. */
+  onProgress?: (progress: { readonly done: number; readonly of: number }) => void;
+}
+
+/**
+ * Adds the imported features. A feature with members is off until all of them are there, so that
+ * nobody meets a half of it; if that fails it is removed again, and the error thrown.
+ */
+export async function importInto(
+  rollout: Rollout,
+  { features }: Imported,
+  { dryRun = false, onProgress, ...options }: ImportOptions = {},
+): Promise<ImportReport> {
+  const imported: string[] = [];
+  const skipped: string[] = [];
+  for (const feature of features) {
+    const isThere = (await rollout.get(feature.name)) !== undefined;
+    (isThere ? skipped : imported).push(feature.name);
+    if (!isThere && !dryRun) await add(rollout, feature, options);
+    onProgress?.({ done: imported.length + skipped.length, of: features.length });
+  }
+  return { imported, skipped };
+}
+
+async function add(
+  rollout: Rollout,
+  { name, settings, members }: ImportedFeature,
+  options: Pick<MembersOptions, 'actor' | 'note'>,
+): Promise<void> {
+  if (members.length === 0) {
+    await rollout.addFeature(name, settings, options);
+    return;
+  }
+  await rollout.addFeature(name, { ...settings, enabled: false }, options);
+  try {
+    await rollout.register(name, members, options);
+    await rollout.update(name, { enabled: settings.enabled ?? true }, options);
+  } catch (error) {
+    await rollout.remove(name, options);
+    throw error;
+  }
+}
+
+/** Reads each record; what throws becomes a problem that names the key. */
+export function readRecords(
+  records: Iterable<readonly [key: string, name: string]>,
+  read: (key: string, name: string) => ImportedFeature,
+): Imported {
+  const features: ImportedFeature[] = [];
+  const problems: HanoiError[] = [];
+  for (const [key, name] of records) {
+    try {
+      const feature = read(key, name);
+      createFeature(name, 'imported', feature.settings);
+      features.push(feature);
+    } catch (cause) {
+      problems.push(
+        new HanoiError(
+          'INVALID_RECORD',
+          `Record ${JSON.stringify(key)} can't be imported: ${(cause as Error).message}`,
+          { feature: name, path: key, cause },
+        ),
+      );
+    }
+  }
+  return { features, problems };
+}
+
+/** Ids as a list holds them: those of comma-joined text, without the empty ones. */
+export function splitList(text: string): string[] {
+  return [...new Set(text.split(',').filter((item) => item !== ''))];
+}
+
+export function entriesOf(data: StoredData): Map<string, string | readonly string[]> {
+  return new Map(data instanceof Map ? data : Object.entries(data));
+}
