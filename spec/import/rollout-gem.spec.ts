@@ -20,23 +20,22 @@ describe.each(fixture.cases.map((each) => [JSON.stringify(each.options), each] a
 
     it('is read whole', () => {
       expect(imported.problems).toEqual([]);
-      expect(imported.features.map((feature) => feature.name).sort()).toEqual(
-        Object.keys(expected).sort(),
+      expect(new Set(imported.features.map((feature) => feature.name))).toEqual(
+        new Set(Object.keys(expected)),
       );
     });
 
     it.each(Object.entries(expected))(
       'lets in the same subjects to %s',
       async (name, { active }) => {
-        const let_in = subjects.filter((subject) => rollout.isEnabledSync(name, subject));
-        expect(new Set(let_in)).toEqual(new Set(active));
-        expect(active.length).toBeLessThanOrEqual(subjects.length);
+        const letIn = subjects.filter((subject) => rollout.isEnabledSync(name, subject));
+        expect(new Set(letIn)).toEqual(new Set(active));
       },
     );
 
     it('gives the same answers without a subject', async () => {
       const names = Object.keys(expected).filter((name) => rollout.isEnabledSync(name, undefined));
-      expect(names.sort()).toEqual([...active_features_without_subject].sort());
+      expect(new Set(names)).toEqual(new Set(active_features_without_subject));
     });
 
     it("keeps the team's data", async () => {
