@@ -198,8 +198,7 @@ export class MemoryBackend implements Backend {
     let members = before?.head.members;
     if (facts === undefined || members === undefined || before?.head.id !== id) {
       if (before !== undefined) this.putAside(before);
-      facts = this.setAside.get(id)?.members ?? new Members();
-      this.setAside.delete(id);
+      facts = this.takeBack(id) ?? new Members();
       members = ++this.memberWrites;
     }
     const entry = { head: { id, revision, members }, feature, compiled: compile(feature), facts };
@@ -220,6 +219,13 @@ export class MemoryBackend implements Backend {
     const now = this.now();
     forgetOld(this.setAside, now);
     this.setAside.set(entry.head.id, { members: entry.facts, until: now + KEEP_REMOVED_MS });
+  }
+
+  private takeBack(id: string): Members | undefined {
+    forgetOld(this.setAside, this.now());
+    const kept = this.setAside.get(id);
+    this.setAside.delete(id);
+    return kept?.members;
   }
 
   private record(

@@ -1,0 +1,617 @@
+import type { Backend, ChangeEvent, HeldFeature, Write } from '../../lib/backends/backend.js';
+import { MEMBERS_PER_WRITE } from '../../lib/backends/backend.js';
+import { decide, idUnder } from '../../lib/domain/decide.js';
+import type { Feature } from '../../lib/domain/feature.js';
+import { amendFeature, createFeature, type FeatureSettings } from '../../lib/domain/validate.js';
+
+/** A case that this backend does otherwise, and why. */
+export interface Deviation {
+  readonly test: string;
+  readonly reason: string;
+}
+
+export interface ContractOptions {
+  /** A new, empty backend. The suite closes it. */
+  open(): Promise<Backend>;
+  readonly deviations?: readonly Deviation[];
+}
+
+const SURROUNDINGS = {
+  identify: (subject: object) => (subject as { id?: unknown }).id,
+  inGroup: () => undefined,
+  unreadableSubject: () => {},
+};
+
+/** What every backend does. Each `it` is one sentence of the contract. */
+export function backendContract(name: string, { open, deviations = [] }: ContractOptions): void {
+  describe(`${name}, by the backend contract`, () => {
+    let backend: Backend;
+
+    beforeEach(async () => {
+      backend = await open();
+    });
+    afterEach(() => backend.close());
+
+    const used = new Set<string>();
+    const test = (sentence: string, run: () => Promise<void>) => {
+      const deviation = deviations.find((each) => each.test === sentence);
+      if (deviation === undefined) return it(sentence, run);
+      used.add(sentence);
+      return it(`${sentence} (deviates: ${deviation.reason})`, async () => {
+        await expect(run()).rejects.toThrow();
+      });
+    };
+
+    const create = async (
+      feature = 'chat',
+      settings: FeatureSettings = {},
+      id = `id-${feature}`,
+    ) => {
+      const document = createFeature(feature, id, settings);
+      await backend.write({ name: feature, expect: 'absent', document });
+      return document;
+    };
+    const add = (feature: string, ids: readonly string[]) =>
+      backend.write({ name: feature, expect: 'present', add: ids });
+    const membersOf = async (feature: string) => {
+      const all: string[] = [];
+      for await (const batch of backend.members(feature)) all.push(...batch);
+      return new Set(all);
+    };
+    const held = async (feature: string, subject: unknown): Promise<HeldFeature | undefined> => {
+      const view = await backend.read([feature], (compiled) =>
+        idUnder(compiled, subject, SURROUNDINGS),
+      );
+      return view.get(feature);
+    };
+    const isEnabled = async (feature: string, subject: unknown) => {
+      const found = await held(feature, subject);
+      return found && decide(found.compiled, subject, found.facts, SURROUNDINGS).enabled;
+    };
+    const head = async (feature: string) => (await backend.load(feature))?.head;
+
+    describe('a document', () => {
+      test('is loaded as it was written', async () => {
+        const document = await create('chat', {
+          percentage: 12.5,
+          variants: [{ name: 'a', value: { deep: [null, 1] } }],
+          patterns: [/01$/i],
+          data: JSON.parse('{"__proto__":1}'),
+        });
+        expect((await backend.load('chat'))?.feature).toEqual(document);
+        expect(JSON.stringify((await backend.load('chat'))?.feature)).toBe(
+          JSON.stringify(document),
+        );
+      });
+
+      test('is absent until it is written', async () => {
+        expect(await backend.load('chat')).toBeUndefined();
+        expect(await held('chat', 'ann')).toBeUndefined();
+        expect((await backend.loadAll()).features.size).toBe(0);
+      });
+
+      test('may have any name', async () => {
+        const names = [
+          '__proto__',
+          'constructor',
+          'toString',
+          'a|b',
+          'a,b',
+          'a:b',
+          '{a}',
+          '😀',
+          ' ',
+        ];
+        for (const each of names) await create(each, { percentage: 100 });
+        const { features } = await backend.loadAll();
+        expect(new Set(features.keys())).toEqual(new Set(names));
+        for (const each of names) {
+          await add(each, [`member of ${each}`]);
+          expect(features.get(each)?.feature?.name).toBe(each);
+          expect(await isEnabled(each, 'ann')).toBe(true);
+        }
+        for (const each of names)
+          expect(await membersOf(each)).toEqual(new Set([`member of ${each}`]));
+        expect(await backend.load('hasOwnProperty')).toBeUndefined();
+      });
+
+      test('is not created over another', async () => {
+        const first = await create();
+        await expect(create('chat', { percentage: 100 }, 'other')).rejects.toMatchObject({
+          code: 'FEATURE_EXISTS',
+          feature: 'chat',
+        });
+        expect((await backend.load('chat'))?.feature).toEqual(first);
+      });
+
+      test('is replaced only where the expected one is there', async () => {
+        const first = await create();
+        const second = amendFeature(first, { percentage: 1 });
+        const third = amendFeature(second, { percentage: 2 });
+        const replace = (document: Feature, expected: Write['expect']) =>
+          backend.write({ name: 'chat', expect: expected, document });
+        await replace(second, { id: first.id, revision: 1 });
+        for (const expected of [
+          { id: first.id, revision: 1 },
+          { id: 'other', revision: 2 },
+          { id: 'other' },
+        ]) {
+          await expect(replace(third, expected)).rejects.toMatchObject({ code: 'CONFLICT' });
+        }
+        expect((await backend.load('chat'))?.feature).toEqual(second);
+        await replace(third, { id: first.id });
+        expect((await backend.load('chat'))?.feature).toEqual(third);
+      });
+
+      test('is not replaced, removed or joined where there is none', async () => {
+        const document = createFeature('chat', 'id', {});
+        for (const write of [{ document }, { document: null }, { add: ['ann'] }]) {
+          for (const expected of ['present', { id: 'id' }] as const) {
+            await expect(
+              backend.write({ name: 'chat', expect: expected, ...write }),
+            ).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+          }
+        }
+        expect(await backend.load('chat')).toBeUndefined();
+        expect(await backend.token()).toBeUndefined();
+      });
+
+      test('loses no update where many write at once, each on what it read', async () => {
+        await create();
+        const increment = async () => {
+          for (;;) {
+            const feature = (await backend.load('chat'))?.feature as Feature;
+            const { id, revision } = feature;
+            const document = amendFeature(feature, { data: { n: revision } });
+            try {
+              await backend.write({ name: 'chat', expect: { id, revision }, document });
+              return;
+            } catch (error) {
+              expect(error).toMatchObject({ code: 'CONFLICT' });
+            }
+          }
+        };
+        await Promise.all(Array.from({ length: 20 }, increment));
+        expect((await backend.load('chat'))?.feature?.revision).toBe(21);
+      });
+
+      test('that was removed is gone from every read', async () => {
+        await create();
+        await add('chat', ['ann']);
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        expect(await backend.load('chat')).toBeUndefined();
+        expect(await held('chat', 'ann')).toBeUndefined();
+        expect((await backend.loadAll()).features.size).toBe(0);
+        for (const read of [
+          backend.countMembers('chat'),
+          backend.hasMembers('chat', ['ann']),
+          membersOf('chat'),
+        ]) {
+          await expect(read).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+        }
+      });
+    });
+
+    describe('members', () => {
+      test('are counted, asked for and streamed', async () => {
+        await create();
+        expect(await add('chat', ['ann', 'bob', 'ann'])).toMatchObject({ added: 2, removed: 0 });
+        expect(await backend.countMembers('chat')).toBe(2);
+        expect(await backend.hasMembers('chat', ['bob', 'eve', 'ann'])).toEqual([
+          true,
+          false,
+          true,
+        ]);
+        expect(await backend.hasMembers('chat', [])).toEqual([]);
+        expect(await membersOf('chat')).toEqual(new Set(['ann', 'bob']));
+      });
+
+      test('have any id, and each is another', async () => {
+        await create();
+        const ids = [
+          'a|b',
+          'a,b',
+          'a\nb',
+          'a\0b',
+          'a',
+          'b',
+          '😀',
+          'x'.repeat(10_000),
+          '__proto__',
+          '42',
+        ];
+        await add('chat', ids);
+        expect(await membersOf('chat')).toEqual(new Set(ids));
+        for (const id of ids) expect(await isEnabled('chat', id)).toBe(true);
+        for (const id of ['', 'a|', 'a\n', 'constructor', 'x'.repeat(9_999)]) {
+          expect(await backend.hasMembers('chat', [id])).toEqual([false]);
+        }
+      });
+
+      test('change the answer of the next check', async () => {
+        await create();
+        expect(await isEnabled('chat', 'ann')).toBe(false);
+        await add('chat', ['ann']);
+        expect(await isEnabled('chat', 'ann')).toBe(true);
+        expect(await isEnabled('chat', { id: 'ann' })).toBe(true);
+        await backend.write({ name: 'chat', expect: 'present', remove: ['ann', 'eve'] });
+        expect(await isEnabled('chat', 'ann')).toBe(false);
+      });
+
+      test('stay through an update of the document', async () => {
+        const document = await create();
+        await add('chat', ['ann']);
+        await backend.write({
+          name: 'chat',
+          expect: 'present',
+          document: amendFeature(document, { percentage: 1 }),
+        });
+        expect(await isEnabled('chat', 'ann')).toBe(true);
+      });
+
+      test('are written with the document, or neither is', async () => {
+        const document = createFeature('chat', 'id', {});
+        await backend.write({ name: 'chat', expect: 'absent', document, add: ['ann'] });
+        expect(await isEnabled('chat', 'ann')).toBe(true);
+        await expect(
+          backend.write({
+            name: 'chat',
+            expect: { id: 'id', revision: 9 },
+            document: amendFeature(document, { percentage: 100 }),
+            add: ['bob'],
+            remove: ['ann'],
+          }),
+        ).rejects.toMatchObject({ code: 'CONFLICT' });
+        expect(await membersOf('chat')).toEqual(new Set(['ann']));
+        expect((await backend.load('chat'))?.feature).toEqual(document);
+      });
+
+      test('come at most a thousand a write', async () => {
+        await create();
+        const many = Array.from({ length: MEMBERS_PER_WRITE + 1 }, (_, n) => `user-${n}`);
+        await expect(add('chat', many)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+        expect(await backend.countMembers('chat')).toBe(0);
+        expect(await add('chat', many.slice(1))).toMatchObject({ added: MEMBERS_PER_WRITE });
+      });
+
+      test('stream in batches, and the stream can be left', async () => {
+        await create();
+        for (let from = 0; from < 5_000; from += 1_000) {
+          await add(
+            'chat',
+            Array.from({ length: 1_000 }, (_, n) => `user-${from + n}`),
+          );
+        }
+        let batches = 0;
+        for await (const batch of backend.members('chat')) {
+          expect(batch.length).toBeLessThanOrEqual(2 * MEMBERS_PER_WRITE);
+          if (++batches === 2) break;
+        }
+        expect((await membersOf('chat')).size).toBe(5_000);
+      });
+
+      test('are none of the feature that is created again', async () => {
+        await create('chat', {}, 'first');
+        await add('chat', ['ann']);
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        await create('chat', {}, 'second');
+        expect(await backend.countMembers('chat')).toBe(0);
+        expect(await isEnabled('chat', 'ann')).toBe(false);
+      });
+
+      test('are not written to the feature that took the place of the expected one', async () => {
+        await create('chat', {}, 'first');
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        await create('chat', {}, 'second');
+        await expect(
+          backend.write({ name: 'chat', expect: { id: 'first' }, add: ['ann'] }),
+        ).rejects.toMatchObject({ code: 'CONFLICT' });
+        expect(await backend.countMembers('chat')).toBe(0);
+      });
+
+      test('are there again when the removed feature is brought back', async () => {
+        const document = await create();
+        await add('chat', ['ann']);
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        await backend.write({
+          name: 'chat',
+          expect: 'absent',
+          document: amendFeature(document, { percentage: 1 }),
+        });
+        expect(await membersOf('chat')).toEqual(new Set(['ann']));
+      });
+
+      test('are emptied by a new id, and there again with the old one', async () => {
+        const first = await create('chat', {}, 'first');
+        await add('chat', ['ann']);
+        const emptied = { ...first, id: 'second', revision: 2 };
+        await backend.write({ name: 'chat', expect: { id: 'first' }, document: emptied });
+        expect(await membersOf('chat')).toEqual(new Set());
+        expect(await isEnabled('chat', 'ann')).toBe(false);
+        await add('chat', ['bob']);
+        await backend.write({
+          name: 'chat',
+          expect: { id: 'second' },
+          document: { ...first, revision: 3 },
+        });
+        expect(await membersOf('chat')).toEqual(new Set(['ann']));
+      });
+    });
+
+    describe('a head', () => {
+      test('moves with each change, and only then', async () => {
+        const heads = new Set<string>();
+        const note = async () => heads.add(JSON.stringify(await head('chat')));
+        const document = await create();
+        await note();
+        await add('chat', ['ann']);
+        await note();
+        const { head: after } = await backend.write({
+          name: 'chat',
+          expect: 'present',
+          remove: ['ann'],
+        });
+        await note();
+        expect(after).toEqual(await head('chat'));
+        await backend.write({
+          name: 'chat',
+          expect: 'present',
+          document: amendFeature(document, { percentage: 1 }),
+        });
+        await note();
+        expect(heads.size).toBe(4);
+        await add('chat', []);
+        await backend.write({ name: 'chat', expect: 'present', remove: ['eve'] });
+        await note();
+        expect(heads.size).toBe(4);
+        expect(await head('chat')).toMatchObject({ id: 'id-chat', revision: 2 });
+        expect((await held('chat', 'ann'))?.head).toEqual(await head('chat'));
+      });
+
+      test('never repeats, not even across a removal and its undoing', async () => {
+        const seen: string[] = [];
+        let document = await create();
+        for (let round = 0; round < 3; round++) {
+          await add('chat', [`user-${round}`]);
+          seen.push(`${(await head('chat'))?.members}`);
+          await backend.write({ name: 'chat', expect: 'present', document: null });
+          document = { ...document, revision: document.revision + 1 };
+          await backend.write({ name: 'chat', expect: 'absent', document });
+          seen.push(`${(await head('chat'))?.members}`);
+        }
+        expect(new Set(seen).size).toBe(seen.length);
+      });
+    });
+
+    describe('the token', () => {
+      test('is none before the first write', async () => {
+        expect(await backend.token()).toBeUndefined();
+        expect((await backend.loadAll()).token).toBeUndefined();
+      });
+
+      test('moves with each change, and only then', async () => {
+        const tokens = new Set<string | undefined>();
+        await create();
+        tokens.add(await backend.token());
+        await add('chat', ['ann']);
+        tokens.add(await backend.token());
+        await create('other');
+        tokens.add(await backend.token());
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        tokens.add(await backend.token());
+        expect(tokens.size).toBe(4);
+        await expect(create('other')).rejects.toMatchObject({ code: 'FEATURE_EXISTS' });
+        await backend.write({ name: 'other', expect: 'present', add: [] });
+        tokens.add(await backend.token());
+        tokens.add((await backend.loadAll()).token);
+        expect(tokens.size).toBe(4);
+      });
+    });
+
+    describe('a request id', () => {
+      test('applies a write once, and answers the same again', async () => {
+        const document = createFeature('chat', 'id', {});
+        const write: Write = {
+          name: 'chat',
+          expect: 'absent',
+          document,
+          add: ['ann'],
+          requestId: 'r1',
+        };
+        const first = await backend.write(write);
+        expect(await backend.write(write)).toEqual(first);
+        await backend.write({ name: 'chat', expect: 'present', remove: ['ann'] });
+        expect(await backend.write(write)).toEqual(first);
+        expect(await backend.countMembers('chat')).toBe(0);
+        expect(await backend.history('chat', 10)).toHaveLength(2);
+      });
+
+      test('of a refused write is free to be used', async () => {
+        const write: Write = { name: 'chat', expect: 'present', add: ['ann'], requestId: 'r1' };
+        await expect(backend.write(write)).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+        await create();
+        expect(await backend.write(write)).toMatchObject({ added: 1 });
+      });
+    });
+
+    describe('the history', () => {
+      test('tells each change, the newest first', async () => {
+        const before = Date.now() - 60_000;
+        const first = await create();
+        const second = amendFeature(first, { percentage: 5 });
+        await backend.write({
+          name: 'chat',
+          expect: 'present',
+          document: second,
+          actor: 'alice',
+          note: 'why not',
+        });
+        await backend.write({ name: 'chat', expect: 'present', add: ['ann', 'bob'], actor: 'bob' });
+        await backend.write({
+          name: 'chat',
+          expect: 'present',
+          add: ['ann'],
+          remove: ['bob', 'eve'],
+        });
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        const history = await backend.history('chat', 10);
+        const none = { before: undefined, after: undefined, added: [], removed: [] };
+        expect(history).toMatchObject([
+          { kind: 'removed', ...none, before: second },
+          { kind: 'members', ...none, removed: ['bob'] },
+          { kind: 'members', ...none, added: ['ann', 'bob'], actor: 'bob', note: undefined },
+          {
+            kind: 'updated',
+            ...none,
+            before: first,
+            after: second,
+            actor: 'alice',
+            note: 'why not',
+          },
+          { kind: 'created', ...none, after: first, head: { id: first.id, revision: 1 } },
+        ]);
+        for (const { name: feature, at } of history) {
+          expect(feature).toBe('chat');
+          expect(at).toBeGreaterThan(before);
+        }
+        expect(history[0]?.head).toEqual(history[1]?.head);
+      });
+
+      test('is cut to what is asked for', async () => {
+        await create();
+        for (let n = 0; n < 5; n++) await add('chat', [`user-${n}`]);
+        expect((await backend.history('chat', 2)).map(({ added }) => added)).toEqual([
+          ['user-4'],
+          ['user-3'],
+        ]);
+        expect(await backend.history('chat', 0)).toEqual([]);
+        expect(await backend.history('nobody', 10)).toEqual([]);
+      });
+
+      test('leaves out what changed nothing or was refused', async () => {
+        await create();
+        await add('chat', []);
+        await backend.write({ name: 'chat', expect: 'present', remove: ['eve'] });
+        await expect(create()).rejects.toThrow();
+        expect(await backend.history('chat', 10)).toHaveLength(1);
+      });
+
+      test('of all features is the log', async () => {
+        await create('one');
+        await create('two');
+        await add('one', ['ann']);
+        expect((await backend.log(10)).map(({ name: feature, kind }) => [feature, kind])).toEqual([
+          ['one', 'members'],
+          ['two', 'created'],
+          ['one', 'created'],
+        ]);
+        expect(await backend.log(1)).toHaveLength(1);
+      });
+    });
+
+    describe('events', () => {
+      test('tell of each change once it is visible, until unsubscribed', async () => {
+        const events: ChangeEvent[] = [];
+        const heard = (count: number) => waitFor(() => events.length >= count);
+        const unsubscribe = backend.subscribe((event) => events.push(event));
+        const document = await create();
+        await heard(1);
+        await add('chat', ['ann']);
+        await heard(2);
+        await backend.write({
+          name: 'chat',
+          expect: 'present',
+          document: amendFeature(document, { percentage: 1 }),
+        });
+        await heard(3);
+        const { head: last } = await backend.write({
+          name: 'chat',
+          expect: 'present',
+          document: null,
+        });
+        await heard(4);
+        expect(events.map(({ kind }) => kind)).toEqual([
+          'created',
+          'members',
+          'updated',
+          'removed',
+        ]);
+        expect(events.at(-1)).toEqual({ name: 'chat', kind: 'removed', head: last });
+        unsubscribe();
+        unsubscribe();
+        await create('other');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        expect(events).toHaveLength(4);
+      });
+
+      test('reach one function twice if it subscribed twice', async () => {
+        let calls = 0;
+        const listener = () => {
+          calls++;
+        };
+        const first = backend.subscribe(listener);
+        backend.subscribe(listener);
+        await create('one');
+        await waitFor(() => calls >= 2);
+        first();
+        await create('two');
+        await waitFor(() => calls >= 3);
+        expect(calls).toBe(3);
+      });
+    });
+
+    describe('views', () => {
+      test('of all features hold all, with their facts', async () => {
+        await create('one');
+        await create('two', { percentage: 100 });
+        await add('one', ['ann']);
+        const view = await backend.readAll((compiled) => idUnder(compiled, 'ann', SURROUNDINGS));
+        expect(new Set(view.names())).toEqual(new Set(['one', 'two']));
+        for (const each of ['one', 'two']) {
+          const found = view.get(each) as HeldFeature;
+          expect(decide(found.compiled, 'ann', found.facts, SURROUNDINGS).enabled).toBe(true);
+        }
+        expect(view.get('three')).toBeUndefined();
+      });
+
+      test('that need no I/O show the present state', async () => {
+        if (backend.local === undefined) return;
+        await create('one', { percentage: 100 });
+        await waitFor(() => backend.local?.get('one') !== undefined);
+        expect([...(backend.local?.names() ?? [])]).toEqual(['one']);
+      });
+    });
+
+    describe('once closed', () => {
+      test('everything rejects with CLOSED', async () => {
+        await create();
+        await backend.close();
+        await backend.close();
+        expect(backend.local).toBeUndefined();
+        const calls = [
+          () => backend.load('chat'),
+          () => backend.loadAll(),
+          () => backend.token(),
+          () => backend.read(['chat'], () => 'ann'),
+          () => backend.readAll(() => 'ann'),
+          () => backend.countMembers('chat'),
+          () => backend.hasMembers('chat', []),
+          () => membersOf('chat'),
+          () => backend.history('chat', 1),
+          () => backend.log(1),
+          () => add('chat', ['ann']),
+        ];
+        for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'CLOSED' });
+      });
+    });
+
+    it('declares no deviation that there is not', () => {
+      expect(deviations.filter((each) => !used.has(each.test))).toEqual([]);
+    });
+  });
+}
+
+/** Until it holds, or the test's own time is up. */
+async function waitFor(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
