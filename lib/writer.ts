@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type Backend,
-  type Expectation,
   MEMBERS_PER_WRITE,
+  type MembersWrite,
+  type Present,
   type Source,
-  type Write,
 } from './backends/backend.js';
 import type { Feature } from './domain/feature.js';
 import { changedMeanwhile, HanoiError, hasCode, notFound } from './errors.js';
@@ -109,7 +109,7 @@ export class Writer {
     ids: AsyncIterable<string>,
     options: MembersOptions,
   ): Promise<number> {
-    let expect: Expectation = 'present';
+    let expect: Present = 'present';
     let done = 0;
     let changed = 0;
     for await (const batch of batchesOf(ids)) {
@@ -145,11 +145,11 @@ export class Writer {
 
 function membersWrite(
   name: string,
-  expect: Expectation,
+  expect: Present,
   kind: 'add' | 'remove',
   ids: readonly string[],
   { actor, note }: WriteOptions,
-): Write {
+): MembersWrite {
   return {
     name,
     expect,

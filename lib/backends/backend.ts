@@ -10,53 +10,70 @@ import type { HanoiError } from '../errors.js';
  * Every write leaves one change in the history, which outlives the feature.
  *
  * Who does what. A backend stores, compares heads, and answers what was looked up; it decides
- * nothing. Documents given to `write` have passed the validator. Documents that a backend reads
- * from outside this process have not: it passes them through `parseFeature`, and hands on what
- * can't be read as a `problem`, never as an absence.
+ * nothing. Documents and ids given to `write` have passed the validator. Documents that a backend
+ * reads from outside this process have not: it passes them through `parseFeature`, and hands on
+ * what can't be read as a `problem`, never as an absence.
  *
  * Atomicity. One `write` is one step: the condition, the document, the members, the head, the
  * token and the history entry change together or not at all, and no reader sees a part. What one
- * read returns for a feature (its document and the facts) belongs to one head. Two features of
- * one read may belong to different moments, except in `loadAll`, which is one moment.
+ * read returns, all features and facts of it, is one moment.
  *
- * Order. The writes of one feature have one order, the same for every reader, and `revision`
- * and `members` of its heads rise with it. A write that has resolved is seen by every `load`,
- * `loadAll`, `read` and `readAll` that begins afterwards, from whatever process; `local` and
- * events follow as soon as the backend hears of it, at once where it is itself the store.
+ * Order. The writes of one feature have one order, the same for every reader. A write that has
+ * resolved is seen by every `load`, `loadAll`, `read` and `readAll` that begins afterwards, from
+ * whatever process, and by `local` of the same source. `local` and events elsewhere follow as soon
+ * as they hear of it.
  *
  * Failures. "Not there" is an answer of the store. A store that does not answer makes the call
  * reject; it never turns into an absence, an empty list or a default. A method that takes a
  * feature's name rejects with FEATURE_NOT_FOUND only where its text says so.
  */
 
-/** Which state of a feature is meant. Two equal heads mean equal documents and equal members. */
+/** Which state of a feature is meant. Equal heads mean equal documents and equal members. */
 export interface Head {
   /** The feature's id. */
   readonly id: string;
   /** The document's `revision`. */
   readonly revision: number;
   /**
-   * Moves with each change to the members. Counted over the whole store, so that no two states
-   * of one id's members ever share a number, not even across a removal and its undoing.
+   * 0 while this id has never had a member: nothing need be looked up. From then on it moves with
+   * each change to them, counted over the whole store, so that no two states of one id's members
+   * ever share a number, not even across a removal and its undoing.
    */
   readonly members: number;
 }
 
-/** A document as it is stored: readable, or with the problem (CORRUPT_FEATURE) that hides it. */
+/**
+ * Which state the whole store is in. Each of the two moves with every change of its kind, to any
+ * feature. Compared for equality, never for order. A store that was emptied or replaced never
+ * repeats one.
+ */
+export interface Token {
+  readonly documents: string;
+  readonly members: string;
+}
+
+/**
+ * A document as it is stored: readable, or with the problem (CORRUPT_FEATURE) that hides it.
+ * A document whose head is lost or can't be read has none; it is there all the same.
+ */
 export type Stored =
   | { readonly head: Head; readonly feature: Feature; readonly problem?: never }
-  | { readonly head: Head; readonly feature?: never; readonly problem: HanoiError };
+  | { readonly head: Head | undefined; readonly feature?: never; readonly problem: HanoiError };
 
 /** One feature as a check needs it, under one head. */
 export interface HeldFeature {
-  readonly head: Head;
+  /** Undefined only where the document can't be read. */
+  readonly head: Head | undefined;
   /** A document that can't be read is held too, compiled to a closed answer. */
   readonly compiled: CompiledFeature;
   /** What is kept beside the document, as far as this view knows it. */
   readonly facts: Facts;
 }
 
-/** What checks look into. Synchronous, no I/O, and `get` allocates nothing. */
+/**
+ * What checks look into. Synchronous, no I/O, and `get` allocates nothing. It may go on with the
+ * store: use it in the turn in which it came; what must last is decided at once (`Snapshot`).
+ */
 export interface View {
   /** Undefined where the store has no feature of that name. */
   get(name: string): HeldFeature | undefined;
@@ -80,6 +97,8 @@ export interface ChangeEvent {
 
 /** One entry of the history. */
 export interface Change extends ChangeEvent {
+  /** Names this change among all of the store; opaque. */
+  readonly id: string;
   /** Unix ms by the store's clock. */
   readonly at: number;
   readonly actor: string | undefined;
@@ -91,6 +110,18 @@ export interface Change extends ChangeEvent {
   /** The ids that became members by this write, and those that ceased to be. */
   readonly added: readonly string[];
   readonly removed: readonly string[];
+  /** How many members there are after it; of a removed feature, how many it had. */
+  readonly memberCount: number;
+}
+
+/** Which part of a history. */
+export interface HistoryOptions {
+  /** At most so many, from 0. */
+  readonly limit: number;
+  /** Only what came before the change of this id. */
+  readonly before?: string | undefined;
+  /** Only changes of the document, or only those of members alone. */
+  readonly kind?: 'documents' | 'members' | undefined;
 }
 
 /** Where features are read from. */
@@ -103,8 +134,8 @@ export interface Source {
   readonly local: View | undefined;
 
   /**
-   * What a check of these features needs for one subject, fresh: their definitions and the
-   * subject's facts in each, every fact known. The view may hold more than was asked.
+   * What a check of these features needs for one subject: their definitions and the subject's
+   * facts in each, every fact known. The view may hold more than was asked.
    * One round trip where the definitions held are still the stored ones. Calls of one turn may
    * share it.
    */
@@ -118,83 +149,100 @@ export interface Source {
 
   /** Every document by name, and the token, of one moment. */
   loadAll(): Promise<{
-    readonly token: string | undefined;
+    readonly token: Token | undefined;
     readonly features: ReadonlyMap<string, Stored>;
   }>;
 
-  /**
-   * Which state the whole store is in. Equal tokens mean that nothing has changed between; they
-   * have no order. A store that was emptied or replaced never repeats a token. Undefined where the
-   * store has none: nothing was ever written, or all of it is lost.
-   */
-  token(): Promise<string | undefined>;
+  /** Undefined where the store has none: nothing was ever written, or all of it is lost. */
+  token(): Promise<Token | undefined>;
 
   /** How many members the feature has. FEATURE_NOT_FOUND. */
   countMembers(name: string): Promise<number>;
 
-  /** For each id, in order, whether it is a member. FEATURE_NOT_FOUND. */
-  hasMembers(name: string, ids: readonly string[]): Promise<boolean[]>;
-
   /**
    * The members in batches of about a thousand, in no order, without loading them all.
    * FEATURE_NOT_FOUND at the first batch. While members change, those that are there throughout
-   * come at least once, and an id may come twice. A removal ends it early.
+   * come at least once, and an id may come twice. CONFLICT where the feature is removed or its
+   * members are emptied underway: a part is never taken for the whole.
    */
   members(name: string): AsyncIterable<readonly string[]>;
 
-  /** The last changes of one feature, newest first; of a removed one too. At most `limit`. */
-  history(name: string, limit: number): Promise<Change[]>;
+  /**
+   * The changes of one feature, the newest first; of a removed one too. Changes of documents and
+   * those of members alone are trimmed separately, so that a million registrations leave what an
+   * undo needs.
+   */
+  history(name: string, options: HistoryOptions): Promise<Change[]>;
 
-  /** The last changes of all features, newest first. At most `limit`. */
-  log(limit: number): Promise<Change[]>;
+  /** The changes of all features, the newest first, trimmed in the same way. */
+  log(options: HistoryOptions): Promise<Change[]>;
 
   /**
    * Calls back after each change that this source hears of, once the change is visible here, until
    * the returned function is called. Over a network an event can be late, lost or doubled: it is
-   * a hint to look, never the state itself. A listener that throws is not this source's affair:
-   * wrap it.
+   * a hint to look, never the state itself. The listener must not throw.
    */
   subscribe(listener: (event: ChangeEvent) => void): () => void;
 
   /**
-   * Ends what the source itself has opened and leaves what it was given. Idempotent. Afterwards
-   * every other call rejects with CLOSED, and `local` is undefined.
+   * Ends what the source has opened. A source around another one closes that too; a client that
+   * the app has made stays open. Idempotent. Afterwards, and for reads underway, every other call
+   * rejects with CLOSED, and `local` is undefined.
    */
   close(): Promise<void>;
 }
 
-/**
- * What must be there for a write to happen: no feature of the name; any; the one with this id;
- * or that one with its document at this revision. Members may have changed in between.
- */
-export type Expectation =
-  | 'absent'
-  | 'present'
-  | { readonly id: string; readonly revision?: number };
+/** What must be there: any feature of the name; the one with this id; or that one at this revision. */
+export type Present = 'present' | { readonly id: string; readonly revision?: number };
 
-/** One write: of a document, of members, or of both at once. */
-export interface Write {
+/** What every write may say. */
+interface About {
   readonly name: string;
-  readonly expect: Expectation;
-  /**
-   * The document afterwards; null removes the feature; left out, the document stays.
-   * Its revision is higher than every one that this id had before. Where its id differs from the
-   * stored one, the members of the old id are set aside and those of the new id, if any were set
-   * aside in time, are there again.
-   */
-  readonly document?: Feature | null;
-  /** Ids to add and then to remove, at most MEMBERS_PER_WRITE in all. Applied to `document`'s id. */
-  readonly add?: readonly string[] | undefined;
-  readonly remove?: readonly string[] | undefined;
   /** Who and why, for the history. */
   readonly actor?: string | undefined;
   readonly note?: string | undefined;
   /**
-   * Names this write: within REQUEST_MEMORY_MS the same id gets the answer of the first, and
-   * nothing is applied twice. Left out, the backend draws one where it needs one.
+   * Names this write: within REQUEST_MEMORY_MS the same id with the same name gets the answer of
+   * the first, and nothing is applied twice. Only a write that was applied is remembered.
+   * Left out, the backend draws one where it needs one.
    */
-  readonly requestId?: string;
+  readonly requestId?: string | undefined;
 }
+
+/** Ids to let in and to take out, disjoint, at most MEMBERS_PER_WRITE in all. */
+interface MemberChanges {
+  readonly add?: readonly string[] | undefined;
+  readonly remove?: readonly string[] | undefined;
+}
+
+/** Creates a feature, or brings one back: members set aside under the document's id return. */
+export interface Creation extends About, MemberChanges {
+  readonly expect: 'absent';
+  readonly document: Feature;
+}
+
+/**
+ * Replaces the document that was read. The revision is higher than every one that this id had.
+ * With another id the feature starts clean: the members of the old one are set aside, and those of
+ * the new one, if any were set aside in time, are there again.
+ */
+export interface Replacement extends About, MemberChanges {
+  readonly expect: { readonly id: string; readonly revision?: number };
+  readonly document: Feature;
+}
+
+export interface Removal extends About {
+  readonly expect: Present;
+  readonly document: null;
+}
+
+export interface MembersWrite extends About, MemberChanges {
+  readonly expect: Present;
+  readonly document?: undefined;
+}
+
+/** One write. `document.name` is `name`. */
+export type Write = Creation | Replacement | Removal | MembersWrite;
 
 /** What a write did. */
 export interface Written {
@@ -208,9 +256,12 @@ export interface Written {
 /** A source that can be written to. */
 export interface Backend extends Source {
   /**
-   * Applies the write whole, or rejects and nothing has changed:
-   * FEATURE_EXISTS for `absent`, FEATURE_NOT_FOUND where there is none, CONFLICT where another id
-   * or revision is there.
+   * Applies the write whole, and resolves. Or rejects:
+   * with OUTCOME_UNKNOWN, and it may have been applied: to repeat it with the error's `requestId`
+   * is safe; with any other code, and nothing has changed: FEATURE_EXISTS for `absent`,
+   * FEATURE_NOT_FOUND where there is none, CONFLICT where another id or revision is there,
+   * INVALID_ARGUMENT for too many ids or for a request id that another name has used, CLOSED,
+   * NOT_APPLIED where the store was not reached, or refused.
    * A write that changes nothing (members that are there already, no document) succeeds and
    * leaves no history entry, token or event.
    * Members set aside by a removal or a new id are kept for KEEP_REMOVED_MS.
@@ -218,7 +269,7 @@ export interface Backend extends Source {
   write(write: Write): Promise<Written>;
 }
 
-/** Larger writes are refused (INVALID_ARGUMENT): the caller splits them. */
+/** Larger writes are refused: the caller splits them. */
 export const MEMBERS_PER_WRITE = 1000;
 
 /** How long the answer to a request id is remembered: 10 minutes. */

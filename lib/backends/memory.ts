@@ -7,17 +7,22 @@ import {
   type ChangeEvent,
   type Head,
   type HeldFeature,
+  type HistoryOptions,
   KEEP_REMOVED_MS,
   MEMBERS_PER_WRITE,
   REQUEST_MEMORY_MS,
   type Stored,
+  type Token,
   type View,
   type Write,
   type Written,
 } from './backend.js';
 
 export interface MemoryBackendOptions {
-  /** How many changes are kept, of each feature and of all together. From 0; default 100. */
+  /**
+   * How many changes of documents, and as many of members alone, are kept of each feature and of
+   * all together. From 0; default 100.
+   */
   historyLength?: number;
   /** The clock, in Unix ms. Default `Date.now`. */
   now?: () => number;
@@ -42,6 +47,32 @@ class Members {
   }
 }
 
+/** The last changes, those of documents and those of members alone each up to a length. */
+class History {
+  private readonly documents: Change[] = [];
+  private readonly members: Change[] = [];
+
+  constructor(private readonly length: number) {}
+
+  add(change: Change): void {
+    const changes = change.kind === 'members' ? this.members : this.documents;
+    changes.push(change);
+    // Cut at twice the length, so that a write doesn't shift the whole list.
+    if (changes.length > 2 * this.length) changes.splice(0, changes.length - this.length);
+  }
+
+  newest({ limit, before, kind }: HistoryOptions): Change[] {
+    const kept = (changes: Change[]) => changes.slice(Math.max(0, changes.length - this.length));
+    return [
+      ...(kind === 'members' ? [] : kept(this.documents)),
+      ...(kind === 'documents' ? [] : kept(this.members)),
+    ]
+      .filter(({ id }) => before === undefined || Number(id) < Number(before))
+      .sort((one, other) => Number(other.id) - Number(one.id))
+      .slice(0, limit);
+  }
+}
+
 /** Keeps everything in this process. The store itself: its view is always the present state. */
 export class MemoryBackend implements Backend {
   local: View | undefined;
@@ -49,15 +80,16 @@ export class MemoryBackend implements Backend {
   private readonly entries = new Map<string, Entry>();
   /** Members of removed features by feature id, the longest there first. */
   private readonly setAside = new Map<string, { members: Members; until: number }>();
-  private readonly requests = new Map<string, { written: Written; until: number }>();
-  private readonly histories = new Map<string, Change[]>();
-  private readonly changes: Change[] = [];
+  private readonly requests = new Map<string, { name: string; written: Written; until: number }>();
+  private readonly histories = new Map<string, History>();
+  private readonly changes: History;
   private readonly listeners = new Set<(event: ChangeEvent) => void>();
   private readonly historyLength: number;
   private readonly now: () => number;
   private readonly epoch = crypto.randomUUID();
   private documentWrites = 0;
   private memberWrites = 0;
+  private lastChange = 0;
 
   /** INVALID_ARGUMENT for a history length that is none. */
   constructor(options: MemoryBackendOptions = {}) {
@@ -70,6 +102,7 @@ export class MemoryBackend implements Backend {
     }
     this.historyLength = historyLength;
     this.now = now;
+    this.changes = new History(historyLength);
     const { entries } = this;
     this.local = { get: (name) => entries.get(name), names: () => entries.keys() };
   }
@@ -88,26 +121,24 @@ export class MemoryBackend implements Backend {
     return entry && { head: entry.head, feature: entry.feature };
   }
 
-  async loadAll(): Promise<{ token: string | undefined; features: ReadonlyMap<string, Stored> }> {
+  async loadAll(): Promise<{ token: Token | undefined; features: ReadonlyMap<string, Stored> }> {
     this.open();
     const features = new Map<string, Stored>();
     for (const [name, { head, feature }] of this.entries) features.set(name, { head, feature });
     return { token: await this.token(), features };
   }
 
-  async token(): Promise<string | undefined> {
+  async token(): Promise<Token | undefined> {
     this.open();
-    const writes = `${this.documentWrites}:${this.memberWrites}`;
-    return writes === '0:0' ? undefined : `${this.epoch}:${writes}`;
+    if (this.documentWrites === 0) return undefined;
+    return {
+      documents: `${this.epoch}:${this.documentWrites}`,
+      members: `${this.epoch}:${this.memberWrites}`,
+    };
   }
 
   async countMembers(name: string): Promise<number> {
     return this.entry(name).facts.ids.size;
-  }
-
-  async hasMembers(name: string, ids: readonly string[]): Promise<boolean[]> {
-    const members = this.entry(name).facts;
-    return ids.map((id) => members.isMember(id));
   }
 
   async *members(name: string): AsyncIterable<readonly string[]> {
@@ -118,19 +149,19 @@ export class MemoryBackend implements Backend {
       yield batch;
       batch = [];
       this.open();
-      if (this.entries.get(name)?.facts !== facts) return;
+      if (this.entries.get(name)?.facts !== facts) throw changedMeanwhile(name);
     }
     if (batch.length > 0) yield batch;
   }
 
-  async history(name: string, limit: number): Promise<Change[]> {
+  async history(name: string, options: HistoryOptions): Promise<Change[]> {
     this.open();
-    return this.newest(this.histories.get(name) ?? [], limit);
+    return this.histories.get(name)?.newest(options) ?? [];
   }
 
-  async log(limit: number): Promise<Change[]> {
+  async log(options: HistoryOptions): Promise<Change[]> {
     this.open();
-    return this.newest(this.changes, limit);
+    return this.changes.newest(options);
   }
 
   subscribe(listener: (event: ChangeEvent) => void): () => void {
@@ -148,44 +179,43 @@ export class MemoryBackend implements Backend {
 
   async write(write: Write): Promise<Written> {
     this.open();
-    const { requestId, add = NONE, remove = NONE } = write;
-    if (add.length + remove.length > MEMBERS_PER_WRITE) {
-      throw new HanoiError(
-        'INVALID_ARGUMENT',
-        `Expected at most ${MEMBERS_PER_WRITE} ids in a write, got ${add.length + remove.length}.`,
-        { feature: write.name },
-      );
+    const { requestId } = write;
+    if (requestId === undefined) return this.apply(write);
+    const now = this.now();
+    forgetOld(this.requests, now);
+    const repeated = this.requests.get(requestId);
+    if (repeated !== undefined && repeated.name !== write.name) {
+      throw refusedWrite(write.name, 'a request id of its own', `${repeated.name}'s`);
     }
-    const repeated = requestId === undefined ? undefined : this.requests.get(requestId);
-    if (repeated !== undefined && repeated.until > this.now()) return repeated.written;
-    const written = this.apply(write, add, remove);
-    if (requestId !== undefined) {
-      forgetOld(this.requests, this.now());
-      this.requests.set(requestId, { written, until: this.now() + REQUEST_MEMORY_MS });
-    }
+    if (repeated !== undefined) return repeated.written;
+    const written = this.apply(write);
+    this.requests.set(requestId, { name: write.name, written, until: now + REQUEST_MEMORY_MS });
     return written;
   }
 
-  private apply(write: Write, add: readonly string[], remove: readonly string[]): Written {
+  private apply(write: Write): Written {
     const { name, document } = write;
     const before = this.entries.get(name);
     refuseUnexpected(write, before?.head);
-
     if (document === null) return this.remove(write, before as Entry);
 
+    const { add = NONE, remove = NONE } = write;
+    if (add.length + remove.length > MEMBERS_PER_WRITE) {
+      throw refusedWrite(name, `at most ${MEMBERS_PER_WRITE} ids`, add.length + remove.length);
+    }
     const entry = document === undefined ? (before as Entry) : this.place(document, before);
     const { ids } = entry.facts;
-    const added = add.length === 0 ? NONE : add.filter((id) => !ids.has(id) && ids.add(id));
-    const removed = remove.length === 0 ? NONE : remove.filter((id) => ids.delete(id));
+    const added = add === NONE ? NONE : add.filter((id) => !ids.has(id) && ids.add(id));
+    const removed = remove === NONE ? NONE : remove.filter((id) => ids.delete(id));
     if (added.length > 0 || removed.length > 0) {
       const { id, revision } = entry.head;
       entry.head = { id, revision, members: ++this.memberWrites };
     }
     if (entry !== before) {
       const kind = before === undefined ? 'created' : 'updated';
-      this.record(write, kind, entry.head, before?.feature, entry.feature, added, removed);
+      this.record(write, kind, entry, before?.feature, entry.feature, added, removed);
     } else if (added.length > 0 || removed.length > 0) {
-      this.record(write, 'members', entry.head, undefined, undefined, added, removed);
+      this.record(write, 'members', entry, undefined, undefined, added, removed);
     }
     return { head: entry.head, added: added.length, removed: removed.length };
   }
@@ -194,14 +224,18 @@ export class MemoryBackend implements Backend {
   private place(feature: Feature, before: Entry | undefined): Entry {
     const { name, id, revision } = feature;
     this.documentWrites++;
-    let facts = before?.facts;
-    let members = before?.head.members;
-    if (facts === undefined || members === undefined || before?.head.id !== id) {
+    const compiled = compile(feature);
+    let entry: Entry;
+    if (before?.head.id === id) {
+      const { members } = before.head;
+      entry = { head: { id, revision, members }, feature, compiled, facts: before.facts };
+    } else {
       if (before !== undefined) this.putAside(before);
-      facts = this.takeBack(id) ?? new Members();
-      members = ++this.memberWrites;
+      const returned = this.takeBack(id);
+      const members = returned === undefined ? 0 : ++this.memberWrites;
+      const facts = returned ?? new Members();
+      entry = { head: { id, revision, members }, feature, compiled, facts };
     }
-    const entry = { head: { id, revision, members }, feature, compiled: compile(feature), facts };
     this.entries.set(name, entry);
     return entry;
   }
@@ -210,15 +244,15 @@ export class MemoryBackend implements Backend {
     this.documentWrites++;
     this.entries.delete(write.name);
     this.putAside(before);
-    const { head, feature } = before;
-    this.record(write, 'removed', head, feature, undefined, NONE, NONE);
-    return { head, added: 0, removed: 0 };
+    this.record(write, 'removed', before, before.feature, undefined, NONE, NONE);
+    return { head: before.head, added: 0, removed: 0 };
   }
 
-  private putAside(entry: Entry): void {
+  private putAside({ head, facts }: Entry): void {
+    if (head.members === 0) return;
     const now = this.now();
     forgetOld(this.setAside, now);
-    this.setAside.set(entry.head.id, { members: entry.facts, until: now + KEEP_REMOVED_MS });
+    this.setAside.set(head.id, { members: facts, until: now + KEEP_REMOVED_MS });
   }
 
   private takeBack(id: string): Members | undefined {
@@ -231,27 +265,38 @@ export class MemoryBackend implements Backend {
   private record(
     { name, actor, note }: Write,
     kind: Change['kind'],
-    head: Head,
+    { head, facts }: Entry,
     before: Feature | undefined,
     after: Feature | undefined,
     added: readonly string[],
     removed: readonly string[],
   ): void {
+    const id = String(++this.lastChange);
     const at = this.now();
-    const change: Change = { name, kind, head, at, actor, note, before, after, added, removed };
+    const memberCount = facts.ids.size;
+    // No spread: a registration is mostly this.
+    const change: Change = {
+      name,
+      kind,
+      head,
+      id,
+      at,
+      actor,
+      note,
+      before,
+      after,
+      added,
+      removed,
+      memberCount,
+    };
     let history = this.histories.get(name);
     if (history === undefined) {
-      history = [];
+      history = new History(this.historyLength);
       this.histories.set(name, history);
     }
-    keep(history, change, this.historyLength);
-    keep(this.changes, change, this.historyLength);
+    history.add(change);
+    this.changes.add(change);
     for (const listener of this.listeners) listener({ name, kind, head });
-  }
-
-  private newest(changes: readonly Change[], limit: number): Change[] {
-    const count = Math.min(limit, this.historyLength, changes.length);
-    return changes.slice(changes.length - count).reverse();
   }
 
   private entry(name: string): Entry {
@@ -281,16 +326,16 @@ function refuseUnexpected({ name, expect }: Write, head: Head | undefined): void
   }
 }
 
+function refusedWrite(feature: string, expected: string, got: unknown): HanoiError {
+  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected} in a write, got ${shown(got)}.`, {
+    feature,
+  });
+}
+
 /** Entries with a time limit were put in by its order: the first that still holds ends the search. */
 function forgetOld(entries: Map<string, { readonly until: number }>, now: number): void {
   for (const [key, { until }] of entries) {
     if (until > now) return;
     entries.delete(key);
   }
-}
-
-function keep(changes: Change[], change: Change, most: number): void {
-  changes.push(change);
-  // Cut at twice the length, so that a write doesn't shift the whole list.
-  if (changes.length > 2 * most) changes.splice(0, changes.length - most);
 }
