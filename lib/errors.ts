@@ -10,6 +10,8 @@ export const ERROR_CODES = {
   FEATURE_DISABLED: 'A guard refused: the feature is off for this subject.',
   CORRUPT_FEATURE: 'The stored document cannot be read; it is off and is not overwritten.',
   CONFLICT: 'The feature has changed since it was read; read it again and repeat.',
+  NOT_APPLIED: 'A write did not reach the store, or the store refused it; nothing has changed.',
+  OUTCOME_UNKNOWN: 'A write may have been applied or not; repeating it with `requestId` is safe.',
   BACKEND_NOT_LOCAL: 'A synchronous check was asked of a backend that has to do I/O.',
   NEEDS_LOOKUP: 'A synchronous check depends on a fact that only a lookup can tell.',
   READ_ONLY: 'The backend only reads, or this record can only be read.',
@@ -30,6 +32,8 @@ export interface ErrorFields {
   readonly path?: string;
   /** Who was refused. Not enumerable on the error, so that logging one does not log the id. */
   readonly subject?: unknown;
+  /** With OUTCOME_UNKNOWN: the id under which the write can be repeated. */
+  readonly requestId?: string;
   readonly cause?: unknown;
 }
 
@@ -38,6 +42,7 @@ export class HanoiError extends Error {
   readonly code: ErrorCode;
   declare readonly feature?: string;
   declare readonly path?: string;
+  declare readonly requestId?: string;
   declare readonly subject?: unknown;
 
   constructor(code: ErrorCode, message: string, fields: ErrorFields = {}) {
@@ -45,6 +50,7 @@ export class HanoiError extends Error {
     this.code = code;
     if (fields.feature !== undefined) this.feature = fields.feature;
     if (fields.path !== undefined) this.path = fields.path;
+    if (fields.requestId !== undefined) this.requestId = fields.requestId;
     if ('subject' in fields) {
       Object.defineProperty(this, 'subject', { value: fields.subject, enumerable: false });
     }

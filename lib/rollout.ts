@@ -1,4 +1,4 @@
-import type { Change, Source, View } from './backends/backend.js';
+import type { Change, HistoryOptions, Source, View } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
 import { currentSubject, runAs } from './current-user.js';
 import {
@@ -59,7 +59,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly surroundings: Surroundings;
   private readonly groups = new Map<string, (subject: unknown) => unknown>();
   private readonly events = new Events();
-  private readonly unsubscribe: () => void;
+  private unsubscribe: (() => void) | undefined;
   private closing: Promise<void> | undefined;
 
   /** Without a backend, features live in this process's memory. INVALID_ARGUMENT. */
@@ -82,7 +82,6 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       inGroup: (group, subject) => this.inGroup(group, subject),
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
-    this.unsubscribe = backend.subscribe((event) => this.events.change(event));
   }
 
   /** Whether the subject gets the feature. */
@@ -99,50 +98,52 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /** The variant that the subject gets; undefined where the feature is off or has none. */
-  async variant<Name extends NameOf<Features>>(
+  variant<Name extends NameOf<Features>>(
     name: Name,
     subject?: Subject | null,
   ): Promise<VariantOf<Features[Name]> | undefined> {
-    const who = arguments.length > 1 ? subject : currentSubject();
-    const { variant } = await this.answer(name, who);
-    return variant as VariantOf<Features[Name]> | undefined;
+    return answered(
+      this.answer(name, arguments.length > 1 ? subject : currentSubject()),
+      ({ variant }) => variant as VariantOf<Features[Name]> | undefined,
+    );
   }
 
   /** The variant's value, `true` for a feature without variants, `offValue` where it is off, else `fallback`. */
-  async value<Name extends NameOf<Features>, Fallback>(
+  value<Name extends NameOf<Features>, Fallback>(
     name: Name,
     fallback: Fallback,
     subject?: Subject | null,
   ): Promise<ValueOf<Features[Name]> | Fallback> {
-    const who = arguments.length > 2 ? subject : currentSubject();
-    return valueOr<Features, Name, Fallback>(await this.answer(name, who), fallback);
+    return answered(
+      this.answer(name, arguments.length > 2 ? subject : currentSubject()),
+      (decision) => valueOr<Features, Name, Fallback>(decision, fallback),
+    );
   }
 
   /** The whole answer: enabled, variant, value, and why. */
-  async decide<Name extends NameOf<Features>>(
+  decide<Name extends NameOf<Features>>(
     name: Name,
     subject?: Subject | null,
   ): Promise<Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>> {
-    const who = arguments.length > 1 ? subject : currentSubject();
-    return (await this.answer(name, who)) as Decision<
-      VariantOf<Features[Name]>,
-      ValueOf<Features[Name]>
-    >;
+    return answered(
+      this.answer(name, arguments.length > 1 ? subject : currentSubject()),
+      (decision) => decision as Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>,
+    );
   }
 
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
   async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
     const who = arguments.length > 0 ? subject : currentSubject();
-    const decisions = new Map<string, Decision>();
-    const unknown = (name: string) => this.unknown(name);
+    let decisions = this.decideAll(this.source.local, who);
     try {
-      const view =
-        this.source.local ?? (await this.source.readAll((feature) => this.idUnder(feature, who)));
-      for (const name of view.names()) decisions.set(name, this.decideIn(view, name, who));
+      if (decisions === undefined || anyNeedsLookup(decisions)) {
+        const view = await this.source.readAll((feature) => this.idUnder(feature, who));
+        decisions = this.decideAll(view, who);
+      }
+      return new Snapshot<Features>(decisions, (name) => this.unknown(name));
     } catch (cause) {
-      return new Snapshot<Features>(decisions, (name) => this.unavailable(name, cause));
+      return new Snapshot<Features>(new Map(), (name) => this.unavailable(name, cause));
     }
-    return new Snapshot<Features>(decisions, unknown);
   }
 
   /** Adds a feature. FEATURE_EXISTS, INVALID_FEATURE. */
@@ -311,9 +312,16 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     for await (const batch of this.source.members(name)) yield* batch;
   }
 
-  /** The last changes of a feature, newest first; of a removed one too. */
-  history(name: NameOf<Features>, { limit = 50 }: { limit?: number } = {}): Promise<Change[]> {
-    return this.source.history(name, limit);
+  /**
+   * The changes of a feature, the newest first; of a removed one too. At most `limit` (default 50),
+   * before the change of the id `before`; `kind` 'documents' or 'members' alone. INVALID_ARGUMENT.
+   */
+  async history(name: NameOf<Features>, options: Partial<HistoryOptions> = {}): Promise<Change[]> {
+    const { limit = 50, ...others } = options;
+    if (!Number.isSafeInteger(limit) || limit < 0) {
+      throw invalid('`limit` to be a whole number from 0', limit);
+    }
+    return this.source.history(name, { limit, ...others });
   }
 
   /**
@@ -359,7 +367,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     selector?: Selector | GuardOptions,
     options: GuardOptions = {},
   ): Guard {
-    if (typeof selector === 'object') return this.check(name, undefined, selector);
+    if (typeof selector === 'object' && selector !== null) {
+      return this.check(name, undefined, selector);
+    }
     const select = selector === undefined ? currentSubject : subjectFrom(selector);
     return guardOf((self, args) => {
       let subject: unknown;
@@ -380,6 +390,10 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   /** INVALID_ARGUMENT for an event that there isn't. */
   on<Name extends EventName>(event: Name, listener: Listener<Name>): this {
     this.events.of(event).add(listener);
+    // Not before somebody listens: over a network it takes a connection.
+    if (event === 'change' && this.closing === undefined) {
+      this.unsubscribe ??= this.source.subscribe((change) => this.events.change(change));
+    }
     return this;
   }
 
@@ -399,7 +413,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private async shut(): Promise<void> {
-    this.unsubscribe();
+    this.unsubscribe?.();
     await this.source.close();
   }
 
@@ -452,6 +466,15 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return decide(held.compiled, subject, held.facts, this.surroundings);
   }
 
+  private decideAll(view: View, subject: unknown): Map<string, Decision>;
+  private decideAll(view: View | undefined, subject: unknown): Map<string, Decision> | undefined;
+  private decideAll(view: View | undefined, subject: unknown): Map<string, Decision> | undefined {
+    if (view === undefined) return undefined;
+    const decisions = new Map<string, Decision>();
+    for (const name of view.names()) decisions.set(name, this.decideIn(view, name, subject));
+    return decisions;
+  }
+
   private unknown(name: string): Decision {
     const enabled = this.unknownFeature;
     return failed(name, 'unknown feature', 'FLAG_NOT_FOUND', 'FEATURE_NOT_FOUND', { enabled });
@@ -479,8 +502,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       const isIn = this.groups.get(group);
       if (isIn === undefined) return undefined;
       const answer = isIn(subject);
-      if (answer instanceof Promise) {
-        answer.catch(() => {});
+      if (typeof answer === 'object' && answer !== null && 'then' in answer) {
+        Promise.resolve(answer).catch(() => {});
         throw new TypeError('It returned a promise, which would let everyone in.');
       }
       return Boolean(answer);
@@ -568,8 +591,21 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 }
 
+/** The promise of a part of an answer: one promise, where the answer is there. */
+function answered<Part>(
+  answer: Decision | Promise<Decision>,
+  part: (decision: Decision) => Part,
+): Promise<Part> {
+  return answer instanceof Promise ? answer.then(part) : Promise.resolve(part(answer));
+}
+
 function idAttribute(subject: object): unknown {
   return (subject as { id?: unknown }).id;
+}
+
+function anyNeedsLookup(decisions: ReadonlyMap<string, Decision>): boolean {
+  for (const { code } of decisions.values()) if (code === 'NEEDS_LOOKUP') return true;
+  return false;
 }
 
 function isOn(decision: Decision): boolean {
