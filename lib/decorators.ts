@@ -55,6 +55,12 @@ export function guardOf(
   ask: (self: unknown, args: readonly unknown[]) => Asked,
   { otherwise }: GuardOptions,
 ): Guard {
+  if (otherwise !== undefined && typeof otherwise !== 'function') {
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      `Expected \`otherwise\` to be a function, got ${shown(otherwise)}.`,
+    );
+  }
   const guarded = (fn: Guardable): Guardable =>
     disguised(fn, async function (this: unknown, ...args: unknown[]) {
       const { subject, decision: pending } = ask(this, args);
