@@ -1,0 +1,56 @@
+import { transformSync } from '@swc/core';
+import * as hanoiImport from '../lib/import/index.js';
+import * as hanoi from '../lib/index.js';
+import { program, README, snippets } from './readme.js';
+
+describe('the README', () => {
+  it('shows at least ten snippets, the first of eight lines', () => {
+    expect(snippets().length).toBeGreaterThan(10);
+    const lines = snippets()[0]
+      ?.code.split('\n')
+      .filter((line) => line !== '');
+    expect(lines).toHaveLength(8);
+  });
+
+  it('gives the two commands', () => {
+    expect(README).toContain('\nnpm ci && npm run demo\n');
+    expect(README).toContain('\nnpm ci && npm test\n');
+  });
+
+  it('runs, line by line, with the results that it states', async () => {
+    const checked: string[] = [];
+    const expectSame = (actual: unknown, stated: unknown, heading: string) => {
+      checked.push(heading);
+      expect({ heading, value: actual }).toEqual({ heading, value: stated });
+    };
+    const { code } = transformSync(program(), {
+      jsc: {
+        target: 'es2022',
+        parser: { syntax: 'typescript', decorators: true },
+        transform: { decoratorVersion: '2022-03' },
+      },
+      module: { type: 'commonjs', ignoreDynamic: true },
+      // The program awaits at its top level; as a function's body it may.
+      isModule: true,
+    });
+    const modules: Record<string, unknown> = { hanoi, 'hanoi/import': hanoiImport };
+    const printed = jest.spyOn(console, 'log').mockImplementation(() => {});
+    const run = new Function(
+      'require',
+      'exports',
+      'expectSame',
+      `return (async () => {${code}\n})()`,
+    ) as (...args: unknown[]) => Promise<void>;
+    await run((name: string) => modules[name], {}, expectSame);
+    expect(printed.mock.calls.flat()).toContain('2500 of 2500');
+    printed.mockRestore();
+    expect(checked.length).toBe((README.match(/; \/\/ → /g) ?? []).length);
+  });
+
+  it('lists every error code, with what it means', () => {
+    const listed = [...README.matchAll(/^\| `([A-Z_]+)` \| (.+) \|$/gm)].map(
+      ([, code, meaning]) => [code, meaning],
+    );
+    expect(Object.fromEntries(listed)).toEqual(hanoi.ERROR_CODES);
+  });
+});
