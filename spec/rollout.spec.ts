@@ -389,6 +389,31 @@ describe('members', () => {
   });
 });
 
+describe('any name', () => {
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'a|b', 'a,b', '😀', ' '])(
+    '%j may be a feature, a variant, a group, a user and a data key, and is only that one',
+    async (name) => {
+      const data = Object.fromEntries([[name, 'x']]);
+      await rollout.addFeature(name, { variants: [name], groups: [name], data });
+      expect(await rollout.isEnabled(name, 'ann')).toBe(false);
+      expect(await rollout.register(name, name)).toBe(1);
+      expect(await rollout.decide(name, name)).toMatchObject({
+        feature: name,
+        enabled: true,
+        variant: name,
+      });
+      expect(await rollout.isEnabled(name, { id: 1, groups: [name] })).toBe(true);
+      expect((await rollout.snapshot(name)).variant(name)).toBe(name);
+      expect(JSON.stringify((await rollout.get(name))?.data)).toBe(JSON.stringify(data));
+      await rollout.exclude(name, name);
+      expect(await rollout.isEnabled(name, name)).toBe(false);
+      expect(await rollout.isEnabled(`${name}x`, name)).toBe(false);
+      expect((await rollout.features()).map((feature) => feature.name)).toEqual([name]);
+      expect(({} as Record<string, unknown>).x).toBeUndefined();
+    },
+  );
+});
+
 describe('exclusion', () => {
   it('keeps out whom all else lets in, and is lifted', async () => {
     await rollout.addFeature('chat', { percentage: 100 });
