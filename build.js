@@ -2,9 +2,10 @@
 // `"type": "module"`, so the second folder says for itself what it holds.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
-const tsc = new URL('node_modules/typescript/bin/tsc', import.meta.url).pathname;
-process.chdir(import.meta.dirname);
+const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', import.meta.url));
+process.chdir(fileURLToPath(new URL('.', import.meta.url)));
 rmSync('dist', { recursive: true, force: true });
 for (const build of ['esm', 'cjs']) {
   execFileSync(process.execPath, [tsc, '-p', `tsconfig.${build}.json`], { stdio: 'inherit' });

@@ -1,223 +1,256 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { program } from './readme.js';
 
-// What a user installs, not what stands in this repository: built, packed, and installed elsewhere.
-
+// What is published, as its users meet it: packed, installed in an empty folder, and run there.
 jest.setTimeout(120_000);
 
-const ROOT = join(__dirname, '..');
-const TSC = {
-  '7': join(ROOT, 'node_modules/typescript/bin/tsc'),
-  '6': join(ROOT, 'node_modules/typescript-6/bin/tsc'),
-};
+const run = promisify(execFile);
+const root = resolve(__dirname, '..');
 
-let app: string;
-let files: string[];
+const compilers = [
+  ['TypeScript 7', join(root, 'node_modules/typescript/bin/tsc')],
+  ['TypeScript 6', join(root, 'node_modules/typescript-6/bin/tsc')],
+] as const;
 
-function run(command: string, ...args: string[]): string {
-  // Not the environment of the npm and the jest that this runs under.
-  const { PATH = '', HOME = '' } = process.env;
-  try {
-    return execFileSync(command, args, { cwd: app, env: { PATH, HOME }, encoding: 'utf8' });
-  } catch (error) {
-    // A compiler says on its standard output what is wrong.
-    throw new Error(`${(error as Error).message}\n${(error as { stdout?: string }).stdout}`);
-  }
-}
+// The text is the same as an ES module (.mts) and as CommonJS (.cts), so without top-level await.
+const consumer = `
+import { Rollout } from 'hanoi';
 
-function write(path: string, content: string | object): void {
-  writeFileSync(
-    join(app, path),
-    typeof content === 'string' ? content : JSON.stringify(content, null, 2),
-  );
-}
-
-function compile(tsc: string, file: string, options: object = {}): void {
-  write('tsconfig.json', {
-    compilerOptions: {
-      module: 'NodeNext',
-      target: 'ES2022',
-      lib: ['ES2023', 'DOM', 'ESNext.Disposable'],
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      types: [],
-      ...options,
-    },
-    files: [file],
-  });
-  run(process.execPath, tsc, '-p', 'tsconfig.json');
-}
-
-beforeAll(() => {
-  app = mkdtempSync(join(tmpdir(), 'hanoi-app-'));
-  const packed = execFileSync('npm', ['pack', '--json', '--pack-destination', app], {
-    cwd: ROOT,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  const [{ filename, files: listed }] = JSON.parse(packed.slice(packed.indexOf('[\n')));
-  files = listed.map(({ path }: { path: string }) => path);
-  write('package.json', { name: 'app', private: true });
-  run(
-    'npm',
-    'install',
-    '--ignore-scripts',
-    '--prefer-offline',
-    '--no-audit',
-    '--no-fund',
-    `./${filename}`,
-  );
-}, 120_000);
-
-afterAll(() => rmSync(app, { recursive: true, force: true }));
-
-describe('the tarball', () => {
-  it('holds the build and the texts about it, and nothing else', () => {
-    const others = files.filter((path) => !/^dist\/(esm|cjs)\/[\w/-]+\.(d\.ts|js)$/.test(path));
-    expect(new Set(others)).toEqual(
-      new Set([
-        'CHANGELOG.md',
-        'LICENSE',
-        'README.md',
-        'SECURITY.md',
-        'dist/cjs/package.json',
-        'package.json',
-      ]),
-    );
-    expect(files.filter((path) => path.startsWith('dist/esm/')).length).toBeGreaterThan(20);
-  });
-
-  it('installs no script and nothing native, and three small packages', () => {
-    const { packages } = JSON.parse(readFileSync(join(app, 'package-lock.json'), 'utf8'));
-    const installed = Object.entries(packages as Record<string, { hasInstallScript?: boolean }>);
-    expect(installed.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
-    expect(installed.map(([path]) => path).filter((path) => path !== '')).toEqual([
-      'node_modules/@eslint-community/regexpp',
-      'node_modules/crc-32',
-      'node_modules/hanoi',
-      'node_modules/re2js',
-    ]);
-  });
-});
-
-const CONSUMER = `
-import { HanoiError, Rollout } from 'hanoi';
-import { readHanoi } from 'hanoi/import';
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
 async function main() {
   const rollout = new Rollout<{ cdc_on: 'foo' | 'bar'; chat: boolean }>();
   await rollout.addFeature('cdc_on', { percentage: 80, variants: ['foo', 'bar'] });
-  await rollout.register('cdc_on', '447568110000');
-  const enabled: boolean = rollout.isEnabledSync('cdc_on', '447568110000');
-  const variant: 'foo' | 'bar' | undefined = await rollout.variant('cdc_on', '447568110000');
+  await rollout.register('cdc_on', '44488');
+
+  const variant = await rollout.variant('cdc_on', '3');
+  const typed: Same<typeof variant, 'foo' | 'bar' | undefined> = true;
+
+  const charge = rollout.check('cdc_on', 1)(async (user: string) => 'charged ' + user);
+  const charged: string = await charge('3');
+  const refused = await charge('1').catch((error: { code: string }) => error.code);
+
   // @ts-expect-error there is no such feature
-  const unknown: boolean = await rollout.isEnabled('cdc_off', 'ann');
-  const guarded = rollout.check('cdc_on', 1)(async (user: string) => user.length);
-  const refused = await guarded('44488').catch((error: unknown) =>
-    error instanceof HanoiError ? error.code : 'another error',
+  const misspelt: boolean = await rollout.isEnabled('cdc_of', '3');
+  // @ts-expect-error it has no such variant
+  const mistaken = (await rollout.variant('cdc_on', '3')) === 'baz';
+  // @ts-expect-error a guard keeps the parameters of what it guards
+  charge(3).catch(() => {});
+  // @ts-expect-error what is guarded has to return a promise
+  rollout.check('cdc_on', 1)((user: string) => user);
+
+  console.log(
+    JSON.stringify({
+      typed,
+      member: rollout.isEnabledSync('cdc_on', '44488'),
+      none: rollout.isEnabledSync('cdc_on', '1'),
+      variant,
+      charged,
+      refused,
+      misspelt,
+      mistaken,
+      current: rollout.runAs('3', () => [rollout.currentSubject(), rollout.isEnabledSync('cdc_on')]),
+    }),
   );
-  const read = readHanoi({ 'h:x': '1|20||foo,bar' }).features.length;
-  await rollout.close();
-  console.log([enabled, typeof variant, unknown, refused, read].join(' '));
 }
-void main();
+
+main();
 `;
 
-const PRINTED = 'true string false FEATURE_DISABLED 1\n';
+// CRC-32 puts '1' at 83%, '3' at 11%, and '44488' at 88%, which is registered.
+const answers = {
+  typed: true,
+  member: true,
+  none: false,
+  variant: 'foo',
+  charged: 'charged 3',
+  refused: 'FEATURE_DISABLED',
+  misspelt: false,
+  mistaken: false,
+  current: ['3', true],
+};
 
-describe.each(['mts', 'cts'])('a consumer in .%s', (extension) => {
-  it.each(Object.keys(TSC) as (keyof typeof TSC)[])(
-    'is checked by TypeScript %s, and runs',
-    (version) => {
-      write(`consumer.${extension}`, CONSUMER);
-      compile(TSC[version], `consumer.${extension}`);
-      expect(run(process.execPath, `consumer.${extension.replace('ts', 'js')}`)).toBe(PRINTED);
-    },
-  );
-});
+describe('the packed package', () => {
+  let folder: string;
+  let packed: string[];
+  let entryPoints: string[];
 
-describe('the README as a program', () => {
-  it('is checked by TypeScript, and runs on the installed package', () => {
-    write(
+  const write = (name: string, text: string) => writeFile(join(folder, name), text);
+  const compile = async (tsc: string, file: string) => {
+    const compilerOptions = {
+      strict: true,
+      skipLibCheck: false,
+      module: 'nodenext',
+      target: 'es2022',
+      types: ['node'],
+      typeRoots: [join(root, 'node_modules/@types')],
+    };
+    await write('tsconfig.json', JSON.stringify({ compilerOptions, files: [file] }));
+    const compiled = await run(process.execPath, [tsc, '-p', '.'], { cwd: folder }).catch(
+      (failure) => failure,
+    );
+    expect(compiled.stdout).toBe('');
+  };
+  const node = async (...args: string[]) =>
+    JSON.parse((await run(process.execPath, args, { cwd: folder })).stdout);
+
+  beforeAll(async () => {
+    // The real path: jest and node would otherwise know the folder by two names where it is a link.
+    folder = await mkdtemp(join(await realpath(tmpdir()), 'hanoi-package-'));
+    const pack = ['pack', '--json', '--foreground-scripts=false', '--pack-destination', folder];
+    const [tarball] = JSON.parse((await run('npm', pack, { cwd: root })).stdout);
+    packed = tarball.files.map((file: { path: string }) => file.path);
+
+    await write('package.json', '{ "name": "consumer", "private": true }');
+    const quick = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+    await run('npm', ['install', ...quick, `./${tarball.filename}`], { cwd: folder });
+
+    const installed = await readFile(join(folder, 'node_modules/hanoi/package.json'), 'utf8');
+    entryPoints = Object.keys(JSON.parse(installed).exports)
+      .filter((path) => path !== './package.json')
+      .map((path) => `hanoi${path.slice(1)}`);
+  });
+
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('holds both builds of each source and the documents, and nothing else', async () => {
+    const sources = (await readdir(join(root, 'lib'), { recursive: true }))
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => path.slice(0, -'.ts'.length));
+    const built = ['esm', 'cjs'].flatMap((build) =>
+      sources.flatMap((source) => [`dist/${build}/${source}.js`, `dist/${build}/${source}.d.ts`]),
+    );
+    const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'];
+    expect(packed.sort()).toEqual([...built, 'dist/cjs/package.json', ...documents].sort());
+  });
+
+  it('runs no script when it is installed, nor does what it depends on', async () => {
+    const tree = await readFile(join(folder, 'node_modules/.package-lock.json'), 'utf8');
+    const packages: [string, { hasInstallScript?: true }][] = Object.entries(
+      JSON.parse(tree).packages,
+    );
+    expect(packages.map(([path]) => path)).toContain('node_modules/hanoi');
+    expect(packages.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
+  });
+
+  describe.each(compilers)('under %s', (_, tsc) => {
+    it.each(['mts', 'cts'])('is typed and runs from a .%s file', async (extension) => {
+      await write(`consumer.${extension}`, consumer);
+      await compile(tsc, `consumer.${extension}`);
+      expect(await node(`consumer.${extension.replace('t', 'j')}`)).toEqual(answers);
+    });
+  });
+
+  it('is what the README says: its snippets are typed, and run', async () => {
+    await write(
       'readme.mts',
       `${program()}
-function expectSame(actual: unknown, stated: unknown, heading: string): void {
-  deepStrictEqual(actual, stated, heading);
-}
-import { deepStrictEqual } from 'node:assert';
-console.log('README done');`,
+      function expectSame(actual: unknown, stated: unknown, heading: string): void {
+        deepStrictEqual(actual, stated, heading);
+      }
+      import { deepStrictEqual } from 'node:assert';
+      console.log('\\nthe README runs');`,
     );
-    compile(TSC[7], 'readme.mts', {
-      typeRoots: [join(ROOT, 'node_modules/@types')],
-      types: ['node'],
-    });
-    expect(run(process.execPath, 'readme.mjs')).toContain('README done\n');
+    await compile(compilers[0][1], 'readme.mts');
+    const { stdout } = await run(process.execPath, ['readme.mjs'], { cwd: folder });
+    expect(stdout).toContain('\nthe README runs\n');
   });
-});
 
-describe('a CommonJS app under jest', () => {
-  it('requires the package', () => {
-    write(
-      'app.test.js',
+  it('can be required in a jest test that is CommonJS', async () => {
+    await write(
+      'consumer.test.js',
       `const { Rollout } = require('hanoi');
-       const { readRolloutGem } = require('hanoi/import');
-       test('hanoi', async () => {
-         const rollout = new Rollout();
-         await rollout.addFeature('chat', { patterns: [/01$/] });
-         expect(await rollout.isEnabled('chat', '443301')).toBe(true);
-         expect(readRolloutGem({}).features).toEqual([]);
-       });`,
+      test('requires', async () => {
+        const rollout = new Rollout();
+        await rollout.addFeature('chat', { percentage: 100 });
+        expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
+      });`,
     );
-    write('jest.config.json', { transform: {}, testMatch: ['<rootDir>/*.test.js'] });
-    run(
-      process.execPath,
-      join(ROOT, 'node_modules/jest/bin/jest.js'),
-      ...['--rootDir', app, '--config', 'jest.config.json', '--ci'],
-    );
+    const config = JSON.stringify({ rootDir: folder, transform: {} });
+    const jestBin = join(root, 'node_modules/jest/bin/jest.js');
+    const { numPassedTests } = await node(jestBin, '--json', '--config', config);
+    expect(numPassedTests).toBe(1);
   });
-});
 
-describe('both builds in one process', () => {
-  it('share the current user, and tell errors apart by code', () => {
-    write(
+  it('gives the same names from each entry point to import and to require', async () => {
+    await write(
+      'names.mjs',
+      `import { createRequire } from 'node:module';
+      const require = createRequire(import.meta.url);
+      const names = {};
+      for (const path of process.argv.slice(2)) {
+        names[path] = [Object.keys(await import(path)), Object.keys(require(path)).sort()];
+      }
+      console.log(JSON.stringify(names));`,
+    );
+    const names: Record<string, [string[], string[]]> = await node('names.mjs', ...entryPoints);
+    expect(Object.keys(names)).toEqual(expect.arrayContaining(['hanoi', 'hanoi/import']));
+    for (const [imported, required] of Object.values(names)) {
+      expect(imported).not.toEqual([]);
+      expect(required).toEqual(imported);
+    }
+  });
+
+  it('has one current user, also where both builds are loaded', async () => {
+    await write(
       'both.mjs',
       `import { createRequire } from 'node:module';
-       import * as esm from 'hanoi';
-       const cjs = createRequire(import.meta.url)('hanoi');
-       const [one, other] = [new esm.Rollout(), new cjs.Rollout()];
-       const seen = one.runAs('ann', () => other.currentSubject());
-       const code = await other.update('x', {}).catch((error) => error.code);
-       console.log(seen, code, esm.Rollout === cjs.Rollout);`,
+      import { Rollout } from 'hanoi';
+      const required = createRequire(import.meta.url)('hanoi');
+      const [esm, cjs] = [new Rollout(), new required.Rollout()];
+      const later = (rollout) => new Promise((done) => setTimeout(() => done(rollout.currentSubject()), 1));
+      console.log(JSON.stringify({
+        twoCopies: Rollout !== required.Rollout,
+        atOnce: esm.runAs('ann', () => cjs.currentSubject()),
+        later: await esm.runAs('ann', () => later(cjs)),
+        back: await cjs.runAs('bob', () => later(esm)),
+        outside: cjs.currentSubject() ?? null,
+      }));`,
     );
-    expect(run(process.execPath, 'both.mjs')).toBe('ann FEATURE_NOT_FOUND false\n');
-  });
-});
-
-describe('the core', () => {
-  it('loads no client, no server and nothing that it does not depend on', () => {
-    write(
-      'loaded.cjs',
-      `require('hanoi');
-       console.log(Object.keys(require.cache).map((path) =>
-         path.split('/node_modules/').at(-1).split('/').slice(0, path.includes('@eslint') ? 2 : 1).join('/'))
-         .filter((name) => name !== 'hanoi' && !name.endsWith('.cjs')).join('\\n'));`,
-    );
-    const loaded = new Set(run(process.execPath, 'loaded.cjs').trim().split('\n'));
-    expect(loaded).toEqual(new Set(['@eslint-community/regexpp', 'crc-32', 're2js']));
+    const expected = { twoCopies: true, atOnce: 'ann', later: 'ann', back: 'bob', outside: null };
+    expect(await node('both.mjs')).toEqual(expected);
   });
 
-  it('leaves nothing that keeps the process alive', () => {
-    write(
+  it('leaves nothing that keeps the process alive', async () => {
+    await write(
       'ends.mjs',
       `import { Rollout } from 'hanoi';
-       const rollout = new Rollout();
-       rollout.on('change', () => {});
-       await rollout.addFeature('chat', { percentage: 100 });
-       console.log(await rollout.isEnabled('chat', 'ann'));`,
+      const rollout = new Rollout();
+      rollout.on('change', () => {});
+      await rollout.addFeature('chat', { percentage: 100 });
+      console.log(await rollout.isEnabled('chat', 'ann'));`,
     );
-    expect(run(process.execPath, 'ends.mjs')).toBe('true\n');
+    expect(await node('ends.mjs')).toBe(true);
+  });
+
+  it('loads neither ioredis nor hono with its core', async () => {
+    // In their place stands what tells that it was loaded.
+    for (const name of ['ioredis', 'hono']) {
+      const place = join(folder, 'node_modules', name);
+      await rm(place, { recursive: true, force: true });
+      await mkdir(place, { recursive: true });
+      const exports = { '.': './index.js', './*': './index.js' };
+      await writeFile(join(place, 'package.json'), JSON.stringify({ name, exports }));
+      await writeFile(join(place, 'index.js'), `(globalThis.loaded ??= []).push('${name}');`);
+    }
+    await write(
+      'loaded.mjs',
+      `import { createRequire } from 'node:module';
+      const require = createRequire(import.meta.url);
+      await import('hanoi');
+      require('hanoi');
+      // Not before what the core may load by an import() of its own has come in.
+      process.once('beforeExit', async () => {
+        const byCore = [...(globalThis.loaded ?? [])];
+        require('ioredis');
+        await import('hono/tiny');
+        console.log(JSON.stringify({ byCore, byHand: globalThis.loaded.slice(byCore.length) }));
+      });`,
+    );
+    expect(await node('loaded.mjs')).toEqual({ byCore: [], byHand: ['ioredis', 'hono'] });
   });
 });
