@@ -1,3 +1,4 @@
+import { importInto, readHanoi } from '../lib/import/index.js';
 import { Rollout } from '../lib/index.js';
 
 interface Features {
@@ -63,6 +64,14 @@ describe('a Rollout that is told its features', () => {
     // @ts-expect-error it returns no promise
     rollout.check('chat', 1)((user: string) => user);
     await expect(guarded('ann', 1)).rejects.toMatchObject({ code: 'FEATURE_DISABLED' });
+  });
+});
+
+describe('an import into a Rollout that is told its features', () => {
+  it('may bring others', async () => {
+    const rollout = new Rollout<Features>();
+    await importInto(rollout, readHanoi({ 'h:old': '1|100|||' }));
+    expect((await rollout.features()).map(({ name }) => name)).toEqual(['old']);
   });
 });
 

@@ -1,5 +1,6 @@
 import { createFeature, type FeatureSettings } from '../domain/validate.js';
 import { HanoiError } from '../errors.js';
+import type { FeatureMap } from '../feature-map.js';
 import type { Rollout } from '../rollout.js';
 import type { MembersOptions } from '../writer.js';
 
@@ -40,11 +41,13 @@ export interface ImportOptions extends Pick<MembersOptions, 'actor' | 'note'> {
  * Adds the imported features. A feature with members is off until all of them are there, so that
  * nobody meets a half of it; if that fails it is removed again, and the error thrown.
  */
-export async function importInto(
-  rollout: Rollout,
+export async function importInto<Features extends FeatureMap>(
+  into: Rollout<Features>,
   { features }: Imported,
   { dryRun = false, onProgress, ...options }: ImportOptions = {},
 ): Promise<ImportReport> {
+  // What is imported is found at run time, whatever features the compiler was told of.
+  const rollout = into as unknown as Rollout;
   const imported: string[] = [];
   const skipped: string[] = [];
   for (const feature of features) {
