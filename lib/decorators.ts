@@ -5,23 +5,29 @@ import { HanoiError, notFound, shown } from './errors.js';
 // biome-ignore lint/suspicious/noExplicitAny: any parameters and any `this` can be guarded
 export type Guardable = (this: any, ...args: any[]) => Promise<unknown>;
 
-/** Guards a method, as a standard (TC39) or as a legacy decorator, or a plain function. */
-export interface Guard {
-  <Fn extends Guardable>(fn: Fn, context: ClassMethodDecoratorContext): Fn;
+/**
+ * Guards a method, as a standard (TC39) or as a legacy decorator, or a plain function.
+ * `Args` is what its selector reads: only what takes these arguments can be guarded.
+ */
+export interface Guard<Args extends readonly unknown[] = []> {
+  <Fn extends Guardable>(fn: Fn & Taking<Fn, Args>, context: ClassMethodDecoratorContext): Fn;
   <Fn extends Guardable>(
     target: object,
     key: string | symbol,
-    descriptor: TypedPropertyDescriptor<Fn>,
+    descriptor: TypedPropertyDescriptor<Fn & Taking<Fn, Args>>,
   ): TypedPropertyDescriptor<Fn>;
-  <Fn extends Guardable>(fn: Fn): Fn;
+  <Fn extends Guardable>(fn: Fn & Taking<Fn, Args>): Fn;
 }
 
+type Taking<Fn extends Guardable, Args extends readonly unknown[]> =
+  Parameters<Fn> extends readonly [...Args, ...unknown[]] ? unknown : never;
+
 /** Who a guard asks about: nothing written is the current subject. */
-export type Selector =
+export type Selector<Args extends readonly unknown[] = never> =
   | undefined
   | number
-  // biome-ignore lint/suspicious/noExplicitAny: it takes the arguments of whatever it guards
-  | ((this: any, ...args: any[]) => unknown);
+  // biome-ignore lint/suspicious/noExplicitAny: `this` is that of whatever it guards
+  | ((this: any, ...args: Args) => unknown);
 
 /** Who a call is about, and what was decided for them. */
 export interface Asked {
@@ -42,7 +48,9 @@ export interface GuardOptions {
 export function subjectFrom(
   selector: Exclude<Selector, undefined>,
 ): (self: unknown, args: readonly unknown[]) => unknown {
-  if (typeof selector === 'function') return (self, args) => selector.apply(self, [...args]);
+  if (typeof selector === 'function') {
+    return (self, args) => selector.apply(self, args as never);
+  }
   if (Number.isInteger(selector) && selector >= 1) return (_, args) => args[selector - 1];
   throw new HanoiError(
     'INVALID_ARGUMENT',

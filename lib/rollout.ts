@@ -361,7 +361,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
    * passed is no subject, never the current one.
    */
   check(name: NameOf<Features>, options?: GuardOptions): Guard;
-  check(name: NameOf<Features>, selector: Selector, options?: GuardOptions): Guard;
+  check<Args extends unknown[]>(
+    name: NameOf<Features>,
+    selector: Selector<Args>,
+    options?: GuardOptions,
+  ): Guard<Args>;
   check(
     name: NameOf<Features>,
     selector?: Selector | GuardOptions,
