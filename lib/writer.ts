@@ -5,6 +5,7 @@ import {
   type MembersWrite,
   type Present,
   type Source,
+  type Written,
 } from './backends/backend.js';
 import type { Feature } from './domain/feature.js';
 import { changedMeanwhile, HanoiError, hasCode, notFound } from './errors.js';
@@ -29,16 +30,29 @@ export interface MembersOptions extends Omit<WriteOptions, 'expect'> {
 /** Attempts of a write without `expect` that meets other processes' writes. */
 const ATTEMPTS = 100;
 
+const READ_ONLY: Pick<Backend, 'write'> = {
+  async write() {
+    throw new HanoiError(
+      'READ_ONLY',
+      'This backend only reads. Write where its features come from.',
+    );
+  },
+};
+
 /** Turns "change this about the feature" into the backend's conditional writes. */
 export class Writer {
   // Writes of one feature queue here, so that only other processes can cause a conflict.
   private readonly queues = new Map<string, Promise<unknown>>();
 
-  constructor(private readonly source: Source) {}
+  private readonly backend: Pick<Backend, 'write'>;
+
+  constructor(private readonly source: Source) {
+    this.backend = 'write' in source ? (source as Backend) : READ_ONLY;
+  }
 
   async create(feature: Feature, { actor, note }: WriteOptions): Promise<Feature> {
     const { name } = feature;
-    await this.backend().write({ name, expect: 'absent', document: feature, actor, note });
+    await this.backend.write({ name, expect: 'absent', document: feature, actor, note });
     return feature;
   }
 
@@ -65,7 +79,7 @@ export class Writer {
         const changed = change(feature);
         if (changed === feature) return feature;
         try {
-          await this.backend().write({
+          await this.backend.write({
             name,
             expect: { id, revision },
             document: changed,
@@ -82,7 +96,7 @@ export class Writer {
 
   /** Removes whatever is there, also a document that can't be read. */
   async remove(name: string, { expect, actor, note }: WriteOptions): Promise<void> {
-    await this.backend().write({
+    await this.backend.write({
       name,
       expect: expect ?? 'present',
       document: null,
@@ -92,14 +106,13 @@ export class Writer {
   }
 
   /** Adds or removes some members, at once; resolves with how many of the ids changed. */
-  async changeMembers(
+  changeMembers(
     name: string,
     kind: 'add' | 'remove',
     ids: readonly string[],
     options: WriteOptions,
   ): Promise<number> {
-    const written = await this.backend().write(membersWrite(name, 'present', kind, ids, options));
-    return written.added + written.removed;
+    return this.backend.write(membersWrite(name, 'present', kind, ids, options)).then(changedCount);
   }
 
   /** Adds or removes any number, in batches with a turn of the event loop between them. */
@@ -113,23 +126,15 @@ export class Writer {
     let done = 0;
     let changed = 0;
     for await (const batch of batchesOf(ids)) {
-      const written = await this.backend().write(membersWrite(name, expect, kind, batch, options));
+      const written = await this.backend.write(membersWrite(name, expect, kind, batch, options));
       // Removed and created again in between, it is another feature: stop there.
       expect = { id: written.head.id };
       done += batch.length;
-      changed += written.added + written.removed;
+      changed += changedCount(written);
       options.onProgress?.({ done, changed });
       await nextTurn();
     }
     return changed;
-  }
-
-  private backend(): Backend {
-    if ('write' in this.source) return this.source as Backend;
-    throw new HanoiError(
-      'READ_ONLY',
-      'This backend only reads. Write where its features come from.',
-    );
   }
 
   private inTurn<Result>(name: string, task: () => Promise<Result>): Promise<Result> {
@@ -141,6 +146,10 @@ export class Writer {
     turn.then(done, done);
     return turn;
   }
+}
+
+function changedCount({ added, removed }: Written): number {
+  return added + removed;
 }
 
 function membersWrite(

@@ -67,11 +67,9 @@ describe('a Rollout that is told its features', () => {
       'chat',
       (order: { id: string }, _more?: number) => order.id,
     )(async (order: { id: string; total: number }) => order.total);
+    const byNumber = rollout.check('chat', (order: { id: number }) => order.id);
     // @ts-expect-error the selector reads what the function doesn't take
-    rollout.check(
-      'chat',
-      (order: { id: number }) => order.id,
-    )(async (order: { id: string }) => order);
+    byNumber(async (order: { id: string }) => order);
     // @ts-expect-error the selector reads more than the function takes
     rollout.check('chat', (_: string, user: string) => user)(async (_: string) => {});
     await expect(guarded('ann', 1)).rejects.toMatchObject({ code: 'FEATURE_DISABLED' });
