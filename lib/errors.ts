@@ -103,10 +103,13 @@ export function shown(value: unknown): string {
     text = 'something unprintable';
   }
   if (text.length > 60) text = `${text.slice(0, 57)}...`;
+  if (text === '') return `a ${typeof value}`;
   return `\`${text}\` (${Array.isArray(value) ? 'array' : typeof value})`;
 }
 
 function printed(value: unknown): string {
-  if (typeof value === 'object' && !(value instanceof RegExp)) return JSON.stringify(value);
-  return typeof value === 'function' ? value.name : String(value);
+  if (typeof value === 'function') return value.name;
+  if (typeof value !== 'object' || value === null || value instanceof RegExp) return String(value);
+  const json = JSON.stringify(value);
+  return json === '{}' ? Object.prototype.toString.call(value) : json;
 }

@@ -29,7 +29,8 @@ import { type MembersOptions, type WriteOptions, Writer } from './writer.js';
 
 export interface RolloutOptions {
   /** Reads the id of a subject that is an object: `(user) => user.uuid`. Default: its `id`. */
-  identify?: (subject: never) => unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: what subjects are is the app's affair
+  identify?: (subject: any) => unknown;
   /** Whether a feature that nobody has defined is on. Default false. */
   unknownFeature?: boolean;
 }
@@ -38,7 +39,8 @@ export interface RolloutOptions {
 export type Subjects = Subject | Iterable<Subject> | AsyncIterable<Subject>;
 
 /** Tells whether a subject is in a group, by the truth of what it returns. It can't be async. */
-export type GroupFunction = (subject: never) => unknown;
+// biome-ignore lint/suspicious/noExplicitAny: what subjects are is the app's affair
+export type GroupFunction = (subject: any) => unknown;
 
 const DEFAULTS = { identify: idAttribute, unknownFeature: false };
 
@@ -69,6 +71,12 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       if (!Object.hasOwn(DEFAULTS, option)) {
         throw invalid(`an option among ${Object.keys(DEFAULTS).join(', ')}`, option);
       }
+    }
+    if (!isSource(backend)) {
+      throw invalid(
+        'a backend as the first argument (options are the second: new Rollout(undefined, options))',
+        backend,
+      );
     }
     if (typeof identify !== 'function') throw invalid('`identify` to be a function', identify);
     if (typeof unknownFeature !== 'boolean') {
@@ -147,9 +155,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /** Adds a feature. FEATURE_EXISTS, INVALID_FEATURE. */
-  addFeature(
-    name: NameOf<Features>,
-    settings: FeatureSettings = {},
+  addFeature<Name extends NameOf<Features>>(
+    name: Name,
+    settings: FeatureSettings<VariantOf<Features[Name]>> = {},
     options: WriteOptions = {},
   ): Promise<Feature> {
     return attempt(() =>
@@ -176,9 +184,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /** Replaces the settings that are given, and keeps the others. INVALID_FEATURE, FEATURE_NOT_FOUND, CONFLICT. */
-  update(
-    name: NameOf<Features>,
-    settings: FeatureSettings | ((feature: Feature) => FeatureSettings),
+  update<Name extends NameOf<Features>>(
+    name: Name,
+    settings:
+      | FeatureSettings<VariantOf<Features[Name]>>
+      | ((feature: Feature) => FeatureSettings<VariantOf<Features[Name]>>),
     options: WriteOptions = {},
   ): Promise<Feature> {
     return this.writer.amend(name, options, (feature) =>
@@ -334,21 +344,23 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (isEveryone(group) || isNobody(group)) {
       throw invalid('a group that is not reserved (all, ALL, none, NONE)', group);
     }
-    if (typeof isIn !== 'function') throw invalid(`a function for group ${group}`, isIn);
+    if (typeof isIn !== 'function')
+      throw invalid(`a function for group ${JSON.stringify(group)}`, isIn);
     if (isIn.constructor.name === 'AsyncFunction') {
-      throw invalid('a group function that answers at once', isIn);
+      throw invalid(`group ${JSON.stringify(group)} to answer at once`, isIn);
     }
     this.groups.set(group, isIn as (subject: unknown) => unknown);
   }
 
   /** Calls `fn` with the current subject set, for it and for all that it starts. */
   runAs<Result>(subject: Subject | null | undefined, fn: () => Result): Result {
+    if (typeof fn !== 'function') throw invalid('a function to call', fn);
     return runAs(subject, fn);
   }
 
   /** The subject of the innermost `runAs` around; undefined where there is none. */
-  currentSubject(): unknown {
-    return currentSubject();
+  currentSubject(): Subject | null | undefined {
+    return currentSubject() as Subject | null | undefined;
   }
 
   /**
@@ -393,6 +405,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** INVALID_ARGUMENT for an event that there isn't. */
   on<Name extends EventName>(event: Name, listener: Listener<Name>): this {
+    if (typeof listener !== 'function') throw invalid('a function as the listener', listener);
     this.events.of(event).add(listener);
     // Not before somebody listens: over a network it takes a connection.
     if (event === 'change' && this.closing === undefined) {
@@ -623,6 +636,11 @@ function isPattern(who: unknown): who is RegExp {
 
 function isBareId(who: unknown): boolean {
   return typeof who !== 'object' || who === null;
+}
+
+/** By shape: a backend of another copy of the package, or of one's own, is one too. */
+function isSource(backend: unknown): boolean {
+  return typeof (backend as Partial<Source> | null)?.readAll === 'function';
 }
 
 function isMany(who: unknown): who is Iterable<Subject> | AsyncIterable<Subject> {

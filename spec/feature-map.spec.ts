@@ -58,6 +58,15 @@ describe('a Rollout that is told its features', () => {
     });
   });
 
+  it('refuses other variants when it is compiled', async () => {
+    const feature = rollout.update('cdc_on', { variants: ['foo', { name: 'bar' }] });
+    expect((await feature).variants).toHaveLength(2);
+    // @ts-expect-error no such variant
+    await rollout.update('cdc_on', { variants: ['foo', 'baz'] });
+    // @ts-expect-error it has none
+    await rollout.update('chat', { variants: ['foo'] });
+  });
+
   it('guards only what returns a promise, and keeps its type', async () => {
     const guarded = rollout.check('chat', 1)(async (user: string, _amount: number) => user);
     same<(user: string, _amount: number) => Promise<string>>()(guarded);

@@ -26,6 +26,20 @@ describe('a new Rollout', () => {
     );
   });
 
+  it.each([
+    ['options', { identify: () => 1 }],
+    ['an address', 'redis://localhost'],
+    ['null', null],
+    ['a number', 6379],
+  ])('refuses %s as a backend', (_, backend) => {
+    expect(() => new Rollout(backend as unknown as Source)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringContaining('new Rollout(undefined, options)'),
+      }),
+    );
+  });
+
   it('knows no feature', async () => {
     expect(await rollout.features()).toEqual([]);
     expect(await rollout.get('chat')).toBeUndefined();
@@ -44,6 +58,7 @@ describe('a new Rollout', () => {
     expect(await open.isEnabled('chat', 'ann')).toBe(true);
     expect(open.isEnabledSync('chat', undefined)).toBe(true);
     expect((await open.decide('chat', 'ann')).errorCode).toBe('FLAG_NOT_FOUND');
+    expect(await open.value('chat', { of: 'mine' }, 'ann')).toEqual({ of: 'mine' });
     await open.addFeature('chat');
     expect(await open.isEnabled('chat', 'ann')).toBe(false);
   });
@@ -297,6 +312,7 @@ describe('changing a feature', () => {
   it('is refused on a source that only reads', async () => {
     const { write: _, ...source } = Object.assign(Object.create(null), {
       subscribe: () => () => {},
+      readAll: async () => undefined,
       load: async () => undefined,
       close: async () => {},
     });
@@ -378,6 +394,21 @@ describe('members', () => {
     }
     await expect(rollout.register('chat', source())).rejects.toMatchObject({ code: 'CONFLICT' });
     expect(await rollout.countMembers('chat')).toBe(0);
+  });
+
+  it('are never named in a message', async () => {
+    const secret = 'secret@mail\ud800';
+    for (const call of [
+      () => rollout.register('chat', secret),
+      () => rollout.exclude('chat', secret),
+    ]) {
+      const error: HanoiError = await call().then(
+        () => fail('taken'),
+        (thrown) => thrown,
+      );
+      expect(error.code).toBe('INVALID_FEATURE');
+      expect(error.message).not.toContain('secret');
+    }
   });
 
   it('name the one that is refused', async () => {
@@ -526,6 +557,15 @@ describe('events', () => {
     lonely.on('error', () => fail('listener'));
     lonely.defineGroup('other', () => fail('db down'));
     expect(await lonely.isEnabled('chat', 'ann')).toBe(false);
+  });
+
+  it('are heard by functions', () => {
+    expect(() => rollout.on('change', 3 as unknown as () => void)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+    expect(() => rollout.runAs('ann', undefined as unknown as () => void)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
   });
 
   it('are known by name', () => {

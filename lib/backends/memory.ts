@@ -30,7 +30,7 @@ export interface MemoryBackendOptions {
 
 const NONE: readonly string[] = Object.freeze([]);
 
-const DEFAULTS = { historyLength: 100, now: Date.now };
+const DEFAULTS = { historyLength: 100, now: () => Date.now() };
 
 /** A feature with its members: the one copy there is, which checks look into. */
 interface Entry extends HeldFeature {

@@ -1,6 +1,6 @@
 import type { HanoiError } from '../errors.js';
 import { admits, crc32, type Share, shareOf } from './bucketing.js';
-import { type Decision, type Detail, failed, off, on, type Reason } from './decision.js';
+import { type Decision, type Detail, failed, off, on, onWith, type Reason } from './decision.js';
 import { DEFAULT_SETTINGS, type Feature } from './feature.js';
 import { isEveryone, isNobody } from './group.js';
 import { type Matches, matcherOf } from './pattern.js';
@@ -40,6 +40,7 @@ export interface CompiledFeature {
   readonly variants: Choice | undefined;
   readonly whenDisabled: Decision;
   readonly whenNoSubject: Decision;
+  readonly whenNoId: Decision;
   readonly whenExcluded: Decision;
   readonly whenMember: Answers;
   readonly whenPattern: Answers;
@@ -55,9 +56,16 @@ export function compile(feature: Feature): CompiledFeature {
   const share = shareOf(percentage, feature.bucketing, name);
   const answers = (reason: Reason, detail: Detail): Answers => ({
     plain: on(name, reason, detail),
-    byVariant: variants.map((variant) => on(name, reason, detail, variant)),
+    byVariant: variants.map((variant) => onWith(name, reason, detail, variant)),
   });
   const hasAll = share.kind === 'all';
+  // Forgetting to say who asks must not let a part's feature out: only what everyone has is on.
+  const anonymous = (detail: Detail): Decision => {
+    if (!hasAll) return off(name, 'DEFAULT', detail, offValue);
+    return variants.length === 0
+      ? on(name, 'STATIC', detail)
+      : onWith(name, 'STATIC', detail, onlyWeighted(variants));
+  };
   const byGroup = groups.some(isNobody) ? [] : groups;
   const fallback = variants.find((variant) => variant.name === feature.defaultVariant);
   return {
@@ -71,10 +79,8 @@ export function compile(feature: Feature): CompiledFeature {
     share,
     variants: variants.length > 0 ? choiceOf(variants, feature.bucketing, name) : undefined,
     whenDisabled: off(name, 'DISABLED', 'kill switch', offValue),
-    // Forgetting to say who asks must not let a part's feature out: only what everyone has is on.
-    whenNoSubject: hasAll
-      ? on(name, 'STATIC', 'no subject', onlyWeighted(variants))
-      : off(name, 'DEFAULT', 'no subject', offValue),
+    whenNoSubject: anonymous('no subject'),
+    whenNoId: anonymous('subject without id'),
     whenExcluded: off(name, 'TARGETING_MATCH', 'excluded', offValue),
     whenMember: answers('TARGETING_MATCH', 'member'),
     whenPattern: answers('TARGETING_MATCH', 'pattern'),
@@ -82,7 +88,7 @@ export function compile(feature: Feature): CompiledFeature {
     whenPercentage: answers(hasAll ? 'STATIC' : 'SPLIT', 'percentage'),
     whenUnknown: failed(name, 'needs lookup', 'GENERAL', 'NEEDS_LOOKUP', { value: offValue }),
     otherwise: fallback
-      ? on(name, 'DEFAULT', 'default variant', fallback)
+      ? onWith(name, 'DEFAULT', 'default variant', fallback)
       : off(name, 'DEFAULT', 'no gate', offValue),
   };
 }
@@ -109,7 +115,9 @@ export function decide(
   if (!feature.enabled) return feature.whenDisabled;
 
   const id = idUnder(feature, subject, surroundings);
-  if (id === undefined) return feature.whenNoSubject;
+  if (id === undefined) {
+    return subject === undefined || subject === null ? feature.whenNoSubject : feature.whenNoId;
+  }
 
   if (feature.excluded?.has(id)) return feature.whenExcluded;
 

@@ -9,6 +9,7 @@ export type Detail =
   | 'unknown feature'
   | 'kill switch'
   | 'no subject'
+  | 'subject without id'
   | 'excluded'
   | 'member'
   | 'pattern'
@@ -30,8 +31,8 @@ export interface Decision<Name extends string = string, Value = Json> {
   /** The variant served, if any. */
   readonly variant: Name | undefined;
   /**
-   * The variant's value, or its name where it has none; true where the feature is on without a
-   * variant; the feature's `offValue` where it is off. Undefined: off, without an `offValue`.
+   * The variant's value, or its name where it has none; true where a feature without variants is on;
+   * the feature's `offValue` where it is off. Undefined where there is none of these.
    */
   readonly value: Value | undefined;
   readonly reason: Reason;
@@ -41,10 +42,19 @@ export interface Decision<Name extends string = string, Value = Json> {
   readonly code: ErrorCode | undefined;
 }
 
-/** "On", with a variant or none. */
-export function on(feature: string, reason: Reason, detail: Detail, variant?: Variant): Decision {
-  const value =
-    variant === undefined ? true : variant.value === undefined ? variant.name : variant.value;
+/** "On", for a feature without variants. */
+export function on(feature: string, reason: Reason, detail: Detail): Decision {
+  return decision(feature, true, undefined, true, reason, detail);
+}
+
+/** "On", for a feature with variants: with this one, or without where none can be chosen. */
+export function onWith(
+  feature: string,
+  reason: Reason,
+  detail: Detail,
+  variant: Variant | undefined,
+): Decision {
+  const value = variant?.value === undefined ? variant?.name : variant.value;
   return decision(feature, true, variant?.name, value, reason, detail);
 }
 
@@ -59,10 +69,7 @@ export function failed(
   detail: Detail,
   errorCode: OpenFeatureErrorCode,
   code: ErrorCode,
-  {
-    enabled = false,
-    value = enabled ? true : undefined,
-  }: { enabled?: boolean; value?: Json | undefined } = {},
+  { enabled = false, value }: { enabled?: boolean; value?: Json | undefined } = {},
 ): Decision {
   return decision(feature, enabled, undefined, value, 'ERROR', detail, errorCode, code);
 }

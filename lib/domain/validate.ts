@@ -12,25 +12,28 @@ import { isEveryone, isNobody } from './group.js';
 import { parsePattern } from './pattern.js';
 import { idOf } from './subject.js';
 
-/** What `addFeature` and `update` take: the document's settings, with shorthands. */
-export interface FeatureSettings {
+/**
+ * What `addFeature` and `update` take: the document's settings, with shorthands.
+ * An update keeps what is not named; undefined takes back `subjectKey`, `defaultVariant`, `offValue`.
+ */
+export interface FeatureSettings<VariantName extends string = string> {
   /** The kill switch. Default true. */
   enabled?: boolean;
   /** 0-100 with up to four decimals. Default 0. */
   percentage?: number;
   /** Default 'modulo'. */
   bucketing?: Bucketing;
-  /** The attribute to bucket and list by instead of the id; undefined takes it back. */
+  /** The attribute to bucket and list by instead of the id. */
   subjectKey?: string | undefined;
   /** Ids kept out. */
   excluded?: Iterable<string | number | bigint>;
   patterns?: Iterable<RegExp | { source: string; flags?: string }>;
   groups?: Iterable<string>;
   /** A name alone has weight 1. */
-  variants?: Iterable<string | { name: string; weight?: number; value?: unknown }>;
-  /** The name of one of `variants`; undefined takes it back. */
-  defaultVariant?: string | undefined;
-  /** Any JSON value; undefined takes it back. */
+  variants?: Iterable<VariantName | { name: VariantName; weight?: number; value?: unknown }>;
+  /** The name of one of `variants`. */
+  defaultVariant?: VariantName | undefined;
+  /** Any JSON value, null too. */
   offValue?: unknown;
   /** The team's own JSON; replaced whole. */
   data?: { readonly [key: string]: unknown };
@@ -142,10 +145,12 @@ export function parseName(value: unknown, path: string): string {
 export function parseId(value: unknown, path: string): string {
   const id = idOf(value);
   if (id === undefined) {
-    throw refused(
-      path,
-      'to be an id: a well-formed, non-empty string, a number or a bigint',
-      value,
+    // Not what it is: no message holds an id.
+    const got = value === '' ? 'an empty string' : value === null ? 'null' : typeof value;
+    throw new HanoiError(
+      'INVALID_FEATURE',
+      `Expected \`${path}\` to have an id: a well-formed, non-empty string, a number or a bigint, got ${got}.`,
+      { path },
     );
   }
   return id;
@@ -176,7 +181,7 @@ function parsePercentage(value: unknown, bucketing: Bucketing): number {
   }
   const exact = bucketing.startsWith('rollout-gem');
   if (!exact && Math.round(value * 10_000) / 10_000 !== value) {
-    throw refused('percentage', 'to have at most four decimals', value);
+    throw refused('percentage', 'to have at most four decimals, such as 33.3333', value);
   }
   return value + 0; // -0 would not survive JSON
 }
@@ -306,7 +311,11 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function refuseUnknown(given: object, known: ReadonlySet<string>, path: string): void {
   for (const field of Object.keys(record(given, path))) {
     if (known.has(field)) continue;
-    throw refused(path, `to have fields among ${[...known].join(', ')}`, field);
+    throw new HanoiError(
+      'INVALID_FEATURE',
+      `Unknown field ${JSON.stringify(field)} in \`${path}\`. Known are ${[...known].join(', ')}.`,
+      { path },
+    );
   }
 }
 

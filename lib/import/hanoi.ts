@@ -5,6 +5,7 @@ import {
   readRecords,
   type StoredData,
   splitList,
+  textOf,
 } from './imported.js';
 
 const PREFIX = 'h:';
@@ -14,23 +15,26 @@ const USERS = 'h:users:';
  * Reads what hanoi (Python, 0.0.4) keeps in Redis: `h:NAME` with
  * `enabled|percentage|field|users|variants`, or without users and with a set `h:users:NAME` beside
  * it. Every subject gets what it got. Without a subject the answer is stricter: hanoi's was the
- * switch alone, here a feature at 1% stays off for a forgotten user.
+ * switch alone, here a feature at 1% stays off for a forgotten user. INVALID_ARGUMENT for data of
+ * another shape.
  */
 export function readHanoi(data: StoredData): Imported {
-  const entries = entriesOf(data);
+  const entries = entriesOf(data, PREFIX);
   const records: [key: string, name: string][] = [];
   for (const [key, value] of entries) {
-    if (key.startsWith(PREFIX) && typeof value === 'string') {
+    if (key.startsWith(PREFIX) && !(key.startsWith(USERS) && typeof value !== 'string')) {
       records.push([key, key.slice(PREFIX.length)]);
     }
   }
   return readRecords(records, (key, name) => {
+    const record = textOf(entries.get(key));
     const users = entries.get(USERS + name);
-    return { ...parse(entries.get(key) as string, typeof users === 'string' ? [] : users), name };
+    // A text there is the record of a feature that is called so.
+    return { ...parse(record, typeof users === 'string' ? [] : users), name };
   });
 }
 
-function parse(record: string, users: readonly string[] = []): Omit<ImportedFeature, 'name'> {
+function parse(record: string, users: Iterable<string> = []): Omit<ImportedFeature, 'name'> {
   const fields = record.split('|');
   if (fields.length < 4 || fields.length > 5) {
     throw new Error('expected enabled|percentage|field|users|variants; it is cut short.');

@@ -1,5 +1,5 @@
 import { createFeature, type FeatureSettings } from '../domain/validate.js';
-import { HanoiError } from '../errors.js';
+import { HanoiError, shown } from '../errors.js';
 import type { FeatureMap } from '../feature-map.js';
 import type { Rollout } from '../rollout.js';
 import type { MembersOptions } from '../writer.js';
@@ -20,8 +20,8 @@ export interface Imported {
 
 /** Stored data by key: a string's text, or a set's members. */
 export type StoredData =
-  | ReadonlyMap<string, string | readonly string[]>
-  | { readonly [key: string]: string | readonly string[] };
+  | ReadonlyMap<string, string | Iterable<string>>
+  | { readonly [key: string]: string | Iterable<string> };
 
 /** What an import did with each feature. */
 export interface ImportReport {
@@ -108,6 +108,37 @@ export function splitList(text: string): string[] {
   return [...new Set(text.split(',').filter((item) => item !== ''))];
 }
 
-export function entriesOf(data: StoredData): Map<string, string | readonly string[]> {
-  return new Map(data instanceof Map ? data : Object.entries(data));
+/**
+ * What is stored, by key. INVALID_ARGUMENT where it is not of that shape, or has no key of the
+ * system: nothing at all is rather a mistake than an empty database.
+ */
+export function entriesOf(
+  data: StoredData,
+  prefix: string,
+): Map<string, string | Iterable<string>> {
+  if (!isByKey(data)) {
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      `Expected what is stored as a Map or an object by key, got ${shown(data)}.`,
+    );
+  }
+  const entries = new Map(data instanceof Map ? data : Object.entries(data));
+  const keys = [...entries.keys()];
+  if (keys.length > 0 && !keys.some((key) => key.startsWith(prefix))) {
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      `Expected keys that start with \`${prefix}\`, got ${shown(keys)}. Strip what your namespace puts before.`,
+    );
+  }
+  return entries;
+}
+
+/** The value of a key that should hold text. */
+export function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  throw new Error(`expected text, got ${shown(value)}.`);
+}
+
+function isByKey(data: unknown): boolean {
+  return typeof data === 'object' && data !== null && !Array.isArray(data);
 }

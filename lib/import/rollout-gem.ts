@@ -1,4 +1,5 @@
 import { isEveryone, isNobody } from '../domain/group.js';
+import { HanoiError, shown } from '../errors.js';
 import {
   entriesOf,
   type Imported,
@@ -6,6 +7,7 @@ import {
   readRecords,
   type StoredData,
   splitList,
+  textOf,
 } from './imported.js';
 
 export interface RolloutGemOptions {
@@ -15,23 +17,31 @@ export interface RolloutGemOptions {
 
 const PREFIX = 'feature:';
 const INDEX = 'feature:__features__';
+const LOG = ':logging:events';
 
 /**
  * Reads what the rollout gem (2.x) keeps in Redis: `feature:NAME` with
  * `percentage|users|groups|data`, and the index `feature:__features__`. Every subject that the gem
  * let in is let in, and nobody else, given the same groups. One exception: at 100% the gem keeps
- * out the ids whose CRC-32 is 4294967295, and this package doesn't.
+ * out the ids whose CRC-32 is 4294967295, and this package doesn't. INVALID_ARGUMENT for data of
+ * another shape.
  */
-export function readRolloutGem(
-  data: StoredData,
-  { randomizePercentage = false }: RolloutGemOptions = {},
-): Imported {
-  const entries = entriesOf(data);
+export function readRolloutGem(data: StoredData, options: RolloutGemOptions = {}): Imported {
+  const { randomizePercentage = false, ...others } = options;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined || typeof randomizePercentage !== 'boolean') {
+    // To overlook it would deal everyone again.
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      `Expected the option randomizePercentage, true or false, got ${shown(options)}.`,
+    );
+  }
+  const entries = entriesOf(data, PREFIX);
   const index = entries.get(INDEX);
-  const names = new Set(typeof index === 'string' ? splitList(index) : []);
+  const names = new Set(index === undefined ? [] : splitList(textOf(index)));
   // The gem answers also for records that its index has lost.
-  for (const [key, value] of entries) {
-    if (key !== INDEX && key.startsWith(PREFIX) && typeof value === 'string') {
+  for (const key of entries.keys()) {
+    if (key !== INDEX && key.startsWith(PREFIX) && !key.endsWith(LOG)) {
       names.add(key.slice(PREFIX.length));
     }
   }
@@ -39,9 +49,8 @@ export function readRolloutGem(
     Array.from(names, (name) => [PREFIX + name, name] as const),
     (key, name) => {
       const record = entries.get(key);
-      if (typeof record !== 'string')
-        throw new Error('the index names it, but there is no record.');
-      return { ...parse(record, randomizePercentage), name };
+      if (record === undefined) throw new Error('the index names it, but there is no record.');
+      return { ...parse(textOf(record), randomizePercentage), name };
     },
   );
 }

@@ -173,7 +173,7 @@ describe('without a subject that can be read', () => {
       enabled: false,
       value: 'nothing',
       reason: 'DEFAULT',
-      detail: 'no subject',
+      detail: subject === undefined || subject === null ? 'no subject' : 'subject without id',
     });
   });
 
@@ -189,6 +189,8 @@ describe('without a subject that can be read', () => {
       expect(decided({ ...settings, percentage: 100 }, undefined)).toMatchObject({
         enabled: true,
         variant,
+        // Without a variant there is no value of its kind: the caller's fallback answers.
+        value: settings.variants === undefined ? true : variant,
         reason: 'STATIC',
       });
     },
@@ -229,13 +231,13 @@ describe('ids', () => {
     const settings: FeatureSettings = { subjectKey: 'accountId', excluded: ['acme'] };
     expect(decided(settings, { id: 1, accountId: 'acme' }).detail).toBe('excluded');
     expect(decided(settings, { id: 'acme', accountId: 7 }).detail).toBe('no gate');
-    expect(decided(settings, { id: 'acme' }).detail).toBe('no subject');
-    expect(decided(settings, 'acme').detail).toBe('no subject');
+    expect(decided(settings, { id: 'acme' }).detail).toBe('subject without id');
+    expect(decided(settings, 'acme').detail).toBe('subject without id');
   });
 
   it('are not read from what every object inherits', () => {
     for (const subjectKey of ['constructor', 'toString', '__proto__']) {
-      expect(decided({ subjectKey, percentage: 50 }, {}).detail).toBe('no subject');
+      expect(decided({ subjectKey, percentage: 50 }, {}).detail).toBe('subject without id');
     }
   });
 });

@@ -51,7 +51,7 @@ describe('a setting that is refused', () => {
     ],
     ['variants[1].name', { variants: ['a', 'a'] }, 'unique'],
     ['variants[0].name', { variants: [{ name: '' }] }, '1-200 characters'],
-    ['variants[0]', { variants: [{ name: 'a', wieght: 1 }] }, 'name, weight, value'],
+    ['variants[0]', { variants: [{ name: 'a', wieght: 1 }] }, '"wieght"'],
     ['variants[0].value', { variants: [{ name: 'a', value: () => 1 }] }, 'a JSON value'],
     [
       'variants[1].weight',
@@ -64,7 +64,7 @@ describe('a setting that is refused', () => {
     ['offValue[0]', { offValue: [1n] }, 'a JSON value'],
     ['data', { data: [] }, 'an object'],
     ['data', { data: new Map() }, 'an object'],
-    ['settings', { percent: 20 }, 'enabled, percentage'],
+    ['settings', { percent: 20 }, '"percent"'],
     ['settings', { name: 'other' }, 'enabled, percentage'],
     ['settings', { rules: [] }, 'enabled, percentage'],
     ['settings', null, 'an object'],

@@ -66,6 +66,44 @@ describe('a record of the gem', () => {
   });
 });
 
+describe('data of another shape', () => {
+  it.each([
+    [undefined],
+    [null],
+    ['feature:chat'],
+    [[['feature:chat', '0|||']]],
+    [{ 'app:feature:chat': '20|||{}' }],
+  ])('%j is refused by both', (data) => {
+    for (const read of [readRolloutGem, readHanoi]) {
+      expect(() => read(data as unknown as Record<string, string>)).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+      );
+    }
+  });
+
+  it.each([[{ type: 'string', value: '20|||' }], [Buffer.from('20|||')], [['ann']], [20], [null]])(
+    '%p under a key is a problem',
+    (value) => {
+      const gem = readRolloutGem({ 'feature:chat': value as unknown as string });
+      expect(gem).toMatchObject({ features: [], problems: [{ code: 'INVALID_RECORD' }] });
+      const hanoi = readHanoi({ 'h:chat': value as unknown as string });
+      expect(hanoi).toMatchObject({ features: [], problems: [{ code: 'INVALID_RECORD' }] });
+    },
+  );
+
+  it('is refused for the option that is not spelt so', () => {
+    const options = { randomize_percentage: true } as object;
+    expect(() => readRolloutGem({}, options)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+  });
+
+  it('is taken empty: there was nothing', () => {
+    expect(readRolloutGem({})).toEqual({ features: [], problems: [] });
+    expect(readHanoi(new Map())).toEqual({ features: [], problems: [] });
+  });
+});
+
 describe('a record of hanoi', () => {
   it.each([
     ['1|0|||', { enabled: true, percentage: 0, variants: [] }, []],
