@@ -139,6 +139,18 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     );
   }
 
+  /** The same at once. BACKEND_NOT_LOCAL where the backend has to do I/O for a check. */
+  decideSync<Name extends NameOf<Features>>(
+    name: Name,
+    subject?: Subject | null,
+  ): Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>> {
+    const who = arguments.length > 1 ? subject : currentSubject();
+    return this.answerNow(name, who) as Decision<
+      VariantOf<Features[Name]>,
+      ValueOf<Features[Name]>
+    >;
+  }
+
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
   async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
     const who = arguments.length > 0 ? subject : currentSubject();

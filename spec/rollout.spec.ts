@@ -98,6 +98,7 @@ describe('every way of asking', () => {
     expect(snapshot.variant('color')).toBe('red');
     expect(snapshot.value('color', 'x')).toEqual({ hex: '#f00' });
     expect(snapshot.decide('color')).toBe(await rollout.decide('color', 'ann'));
+    expect(rollout.decideSync('color', 'ann')).toBe(snapshot.decide('color'));
   });
 
   it('gives one answer where it is off', async () => {
@@ -112,6 +113,7 @@ describe('every way of asking', () => {
     await rollout.runAs('ann', async () => {
       expect(await rollout.isEnabled('chat')).toBe(true);
       expect(rollout.isEnabledSync('chat')).toBe(true);
+      expect(rollout.decideSync('chat').enabled).toBe(true);
       expect(await rollout.variant('size')).toBe('big');
       expect(await rollout.value('size', 'x')).toBe('big');
       expect((await rollout.decide('chat')).enabled).toBe(true);
@@ -123,6 +125,7 @@ describe('every way of asking', () => {
     await rollout.runAs('ann', async () => {
       expect(await rollout.isEnabled('chat', nobody)).toBe(false);
       expect(rollout.isEnabledSync('chat', nobody)).toBe(false);
+      expect(rollout.decideSync('chat', nobody).detail).toBe('no subject');
       expect(await rollout.variant('size', nobody)).toBeUndefined();
       expect(await rollout.value('size', 'x', nobody)).toBe('x');
       expect((await rollout.decide('chat', nobody)).detail).toBe('no subject');
@@ -644,9 +647,12 @@ describe('a source that does I/O', () => {
   });
 
   it('can not be asked synchronously', () => {
-    expect(() => rollout.isEnabledSync('chat', 'ann')).toThrow(
-      expect.objectContaining({ code: 'BACKEND_NOT_LOCAL', feature: 'chat' }),
-    );
+    for (const ask of [
+      () => rollout.isEnabledSync('chat', 'ann'),
+      () => rollout.decideSync('chat', 'ann'),
+    ]) {
+      expect(ask).toThrow(expect.objectContaining({ code: 'BACKEND_NOT_LOCAL', feature: 'chat' }));
+    }
   });
 
   it('answers closed while it is down, and never "no such feature"', async () => {
