@@ -4,7 +4,7 @@ import type { Bucketing, Variant } from './feature.js';
 /** A weighted choice, ready to be asked: an index into the list that it was made of. */
 export interface Choice {
   /** Running weights in stored order; their last is the total. */
-  readonly upTo: readonly number[];
+  readonly upTo: Float64Array;
   readonly salt: number;
   /** hanoi's own choice instead: CRC-32 modulo the number of variants. */
   readonly modulo: boolean;
@@ -13,7 +13,7 @@ export interface Choice {
 export function choiceOf(variants: readonly Variant[], bucketing: Bucketing, name: string): Choice {
   let running = 0;
   return {
-    upTo: variants.map((variant) => (running += variant.weight)),
+    upTo: Float64Array.from(variants, ({ weight }) => (running += weight)),
     salt: saltOf(`${name}/variant`),
     modulo: bucketing === 'hanoi',
   };

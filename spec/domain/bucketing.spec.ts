@@ -25,6 +25,16 @@ describe('vectors computed elsewhere', () => {
 });
 
 describe('a CRC-32', () => {
+  it.each([
+    ['', 0],
+    ['123456789', 0xcbf43926], // the check value of CRC-32/ISO-HDLC
+    ['444401', 2822499885],
+    ['The quick brown fox jumps over the lazy dog', 0x414fa339],
+    ['é', 0x0e048d3e],
+  ])('of %j is %i', (text, expected) => {
+    expect(crc32(text)).toBe(expected);
+  });
+
   it('goes on from another one', () => {
     holds(ids, ids, (first, second) => {
       expect(crc32(second, crc32(first))).toBe(crc32(first + second));
