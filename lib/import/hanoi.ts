@@ -11,6 +11,8 @@ import {
 const PREFIX = 'h:';
 const USERS = 'h:users:';
 
+const CUT_SHORT = 'expected enabled|percentage|field|users|variants; it is cut short.';
+
 /**
  * Reads what hanoi (Python, 0.0.4) keeps in Redis: `h:NAME` with
  * `enabled|percentage|field|users|variants`, or without users and with a set `h:users:NAME` beside
@@ -26,8 +28,11 @@ export function readHanoi(data: StoredData): Imported {
       records.push([key, key.slice(PREFIX.length)]);
     }
   }
+  // One backend of hanoi writes five fields and the other four: beside five, four is one cut short.
+  const most = Math.max(...records.map(([key]) => String(entries.get(key)).split('|').length));
   return readRecords(records, (key, name) => {
     const record = textOf(entries.get(key));
+    if (most === 5 && record.split('|').length < most) throw new Error(CUT_SHORT);
     const users = entries.get(USERS + name);
     // A text there is the record of a feature that is called so.
     return { ...parse(record, typeof users === 'string' ? [] : users), name };
@@ -37,12 +42,12 @@ export function readHanoi(data: StoredData): Imported {
 function parse(record: string, users: Iterable<string> = []): Omit<ImportedFeature, 'name'> {
   const fields = record.split('|');
   if (fields.length < 4 || fields.length > 5) {
-    throw new Error('expected enabled|percentage|field|users|variants; it is cut short.');
+    throw new Error(CUT_SHORT);
   }
   const [enabled, percentage, field] = fields as [string, string, string];
   const listed = fields.length === 5 ? (fields[3] as string) : '';
   if (enabled !== '0' && enabled !== '1') {
-    throw new Error(`expected 0 or 1 as its first field, got ${JSON.stringify(enabled)}.`);
+    throw new Error('its first field is neither 0 nor 1.');
   }
   return {
     settings: {
@@ -61,7 +66,7 @@ function parse(record: string, users: Iterable<string> = []): Omit<ImportedFeatu
  * everyone.
  */
 function sharpened(text: string): number {
-  if (!/^\d+$/.test(text)) throw new Error(`expected a percentage, got ${JSON.stringify(text)}.`);
+  if (!/^\d+$/.test(text)) throw new Error('its percentage is not a number.');
   const percentage = Number(text);
   return percentage > 0 && percentage < 100 ? percentage + 1 : percentage;
 }

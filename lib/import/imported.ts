@@ -1,5 +1,6 @@
+import type { Feature } from '../domain/feature.js';
 import { createFeature, type FeatureSettings } from '../domain/validate.js';
-import { HanoiError, shown } from '../errors.js';
+import { HanoiError, hasCode, shown } from '../errors.js';
 import type { FeatureMap } from '../feature-map.js';
 import type { Rollout } from '../rollout.js';
 import type { MembersOptions } from '../writer.js';
@@ -51,29 +52,39 @@ export async function importInto<Features extends FeatureMap>(
   const imported: string[] = [];
   const skipped: string[] = [];
   for (const feature of features) {
-    const isThere = (await rollout.get(feature.name)) !== undefined;
-    (isThere ? skipped : imported).push(feature.name);
-    if (!isThere && !dryRun) await add(rollout, feature, options);
+    const isAdded = dryRun
+      ? (await rollout.get(feature.name)) === undefined
+      : await add(rollout, feature, options);
+    (isAdded ? imported : skipped).push(feature.name);
     onProgress?.({ done: imported.length + skipped.length, of: features.length });
   }
   return { imported, skipped };
 }
 
+/** False where there is a feature of that name. */
 async function add(
   rollout: Rollout,
   { name, settings, members }: ImportedFeature,
   options: Pick<MembersOptions, 'actor' | 'note'>,
-): Promise<void> {
-  if (members.length === 0) {
-    await rollout.addFeature(name, settings, options);
-    return;
+): Promise<boolean> {
+  const hasMembers = members.length > 0;
+  const enabled = settings.enabled ?? true;
+  let added: Feature;
+  try {
+    const first = hasMembers ? { ...settings, enabled: false } : settings;
+    added = await rollout.addFeature(name, first, options);
+  } catch (error) {
+    if (hasCode(error, 'FEATURE_EXISTS')) return false;
+    throw error;
   }
-  await rollout.addFeature(name, { ...settings, enabled: false }, options);
+  if (!hasMembers) return true;
   try {
     await rollout.register(name, members, options);
-    await rollout.update(name, { enabled: settings.enabled ?? true }, options);
+    await rollout.update(name, { enabled }, { ...options, expect: added });
+    return true;
   } catch (error) {
-    await rollout.remove(name, options);
+    // Only what was added here, and the first error is the one to tell.
+    await rollout.remove(name, { ...options, expect: added }).catch(() => {});
     throw error;
   }
 }
@@ -122,7 +133,9 @@ export function entriesOf(
       `Expected what is stored as a Map or an object by key, got ${shown(data)}.`,
     );
   }
-  const entries = new Map(data instanceof Map ? data : Object.entries(data));
+  // By shape: a Map of another realm is one too.
+  const isMap = typeof (data as { entries?: unknown }).entries === 'function';
+  const entries = new Map(isMap ? (data as Map<string, string>) : Object.entries(data));
   const keys = [...entries.keys()];
   if (keys.length > 0 && !keys.some((key) => key.startsWith(prefix))) {
     throw new HanoiError(
@@ -136,7 +149,7 @@ export function entriesOf(
 /** The value of a key that should hold text. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  throw new Error(`expected text, got ${shown(value)}.`);
+  throw new Error(`expected text, got ${typeof value}.`);
 }
 
 function isByKey(data: unknown): boolean {

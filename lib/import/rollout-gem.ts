@@ -20,11 +20,10 @@ const INDEX = 'feature:__features__';
 const LOG = ':logging:events';
 
 /**
- * Reads what the rollout gem (2.x) keeps in Redis: `feature:NAME` with
+ * Reads what the rollout gem (2.4.2 and later) keeps in Redis: `feature:NAME` with
  * `percentage|users|groups|data`, and the index `feature:__features__`. Every subject that the gem
- * let in is let in, and nobody else, given the same groups. One exception: at 100% the gem keeps
- * out the ids whose CRC-32 is 4294967295, and this package doesn't. INVALID_ARGUMENT for data of
- * another shape.
+ * let in is let in, and nobody else, given the same groups. INVALID_ARGUMENT for data of another
+ * shape.
  */
 export function readRolloutGem(data: StoredData, options: RolloutGemOptions = {}): Imported {
   const { randomizePercentage = false, ...others } = options;
@@ -57,9 +56,13 @@ export function readRolloutGem(data: StoredData, options: RolloutGemOptions = {}
 
 function parse(record: string, randomize: boolean): Omit<ImportedFeature, 'name'> {
   const [percentage, users, groups, ...data] = record.split('|');
-  // Before 2.3 there was no data.
-  if (percentage === undefined || users === undefined || groups === undefined) {
-    throw new Error('expected percentage|users|groups|data; it is cut short.');
+  if (
+    percentage === undefined ||
+    users === undefined ||
+    groups === undefined ||
+    data.length === 0
+  ) {
+    throw new Error('expected percentage|users|groups|data; it is cut short, or from before 2.4.');
   }
   const listed = splitList(groups);
   const reserved = listed.find(
@@ -81,7 +84,7 @@ function parse(record: string, randomize: boolean): Omit<ImportedFeature, 'name'
 function parseFloatOfRuby(text: string): number {
   if (text === '') return 0;
   if (!/^[-+]?\d+(\.\d+)?(e[-+]?\d+)?$/i.test(text)) {
-    throw new Error(`expected a percentage, got ${JSON.stringify(text)}.`);
+    throw new Error('its percentage is not a number.');
   }
   return Number(text);
 }

@@ -8,7 +8,6 @@ describe('a record of the gem', () => {
     ['20.0|ann,bob,,ann|staff,all|{"a":1}', 20, ['ann', 'bob'], ['staff', 'all'], { a: 1 }],
     ['33.333333333333336|||{}', 33.333333333333336, [], [], {}],
     ['1.0e-05|||', 0.00001, [], [], {}],
-    ['0||', 0, [], [], {}],
     ['|||{}', 0, [], [], {}],
     ['100|||{"a":"b|c"}', 100, [], [], { a: 'b|c' }],
   ])('%j is read', (record, percentage, members, groups, data) => {
@@ -28,9 +27,10 @@ describe('a record of the gem', () => {
     ['', 'cut short'],
     ['20.0', 'cut short'],
     ['20.0|ann,bo', 'cut short'],
+    ['20.0|ann,bob|staf', 'cut short, or from before 2.4'],
     ['20.0|ann|staff|{"a":', 'cut short'],
-    ['20%|||{}', 'a percentage'],
-    ['abc|||{}', 'a percentage'],
+    ['20%|||{}', 'not a number'],
+    ['abc|||{}', 'not a number'],
     ['101|||{}', 'from 0 to 100'],
     ['-1|||{}', 'from 0 to 100'],
     ['20|||[1]', 'an object'],
@@ -130,9 +130,9 @@ describe('a record of hanoi', () => {
     ['1|20', 'cut short'],
     ['1|20|', 'cut short'],
     ['1|20|||a|b', 'cut short'],
-    ['1|2x|||', 'a percentage'],
+    ['1|2x|||', 'not a number'],
     ['1|101|||', 'from 0 to 100'],
-    ['yes|20|||', '0 or 1'],
+    ['yes|20|||', 'neither 0 nor 1'],
     ['1|20|||foo,foo', 'unique'],
     ['1|20|||foo,', '1-200 characters'],
   ])('%j is a problem, and not a feature: %s', (record, message) => {
@@ -140,6 +140,16 @@ describe('a record of hanoi', () => {
     expect(features).toEqual([]);
     expect(problems).toMatchObject([{ code: 'INVALID_RECORD', feature: 'chat', path: 'h:chat' }]);
     expect(problems[0]?.message).toContain(message);
+  });
+
+  it('of four fields beside those of five is cut short: its users are no variants', () => {
+    const { features, problems } = readHanoi({
+      'h:chat': '1|20||447568110000,447568110001',
+      'h:whole': '1|20||447568110000|foo,bar',
+    });
+    expect(features.map(({ name }) => name)).toEqual(['whole']);
+    expect(problems).toMatchObject([{ code: 'INVALID_RECORD', feature: 'chat' }]);
+    expect(problems[0]?.message).not.toContain('4475');
   });
 
   it('whose field names an attribute goes by it', async () => {
@@ -197,6 +207,31 @@ describe('an import', () => {
     const rollout = new Rollout(backend);
     await expect(importInto(rollout, found)).rejects.toThrow('store gone');
     expect(await rollout.features()).toEqual([]);
+  });
+
+  it('leaves a feature off that was off, also with members', async () => {
+    const rollout = new Rollout();
+    await importInto(rollout, readHanoi({ 'h:chat': '0|100||ann|' }));
+    expect(await rollout.get('chat')).toMatchObject({ enabled: false });
+    expect(await rollout.countMembers('chat')).toBe(1);
+  });
+
+  it('touches no feature that somebody else has put in the place of its own', async () => {
+    const rollout = new Rollout();
+    rollout.on('change', ({ kind, head }) => {
+      if (kind !== 'members' || head.revision > 1) return;
+      void rollout.remove('one').then(() => rollout.addFeature('one', { percentage: 77 }));
+    });
+    await expect(importInto(rollout, found)).rejects.toThrow();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await rollout.get('one')).toMatchObject({ percentage: 77 });
+  });
+
+  it('beside another one adds each feature once, and both end well', async () => {
+    const rollout = new Rollout();
+    const reports = await Promise.all([importInto(rollout, found), importInto(rollout, found)]);
+    expect(reports.flatMap(({ imported }) => imported)).toHaveLength(2);
+    expect(reports.flatMap(({ skipped }) => skipped)).toHaveLength(2);
   });
 
   it('shows nobody a feature before its members are there', async () => {
