@@ -1,5 +1,5 @@
 import type { Decision } from './domain/decision.js';
-import { HanoiError, notFound, shown } from './errors.js';
+import { HanoiError, notFound, refuseUnknownOptions, shown } from './errors.js';
 
 /** A method or function that can be guarded: guarding makes it wait, so it must return a promise. */
 // biome-ignore lint/suspicious/noExplicitAny: any parameters and any `this` can be guarded
@@ -28,6 +28,9 @@ export type Selector<Args extends readonly unknown[] = never> =
   | number
   // biome-ignore lint/suspicious/noExplicitAny: `this` is that of whatever it guards
   | ((this: any, ...args: Args) => unknown);
+
+/** How the source of a class begins: as a legacy decorator's target it looks like a function. */
+const CLASS = /^class\b/;
 
 /** Who a call is about, and what was decided for them. */
 export interface Asked {
@@ -61,8 +64,10 @@ export function subjectFrom(
 /** Makes the guard. INVALID_ARGUMENT where it is put on anything else than a method or function. */
 export function guardOf(
   ask: (self: unknown, args: readonly unknown[]) => Asked,
-  { otherwise }: GuardOptions,
+  options: GuardOptions,
 ): Guard {
+  refuseUnknownOptions(options, ['otherwise']);
+  const { otherwise } = options;
   if (otherwise !== undefined && typeof otherwise !== 'function') {
     throw new HanoiError(
       'INVALID_ARGUMENT',
@@ -82,7 +87,8 @@ export function guardOf(
       return { ...descriptor, value: guarded(descriptor.value) };
     }
     const kind = (context as ClassMethodDecoratorContext | undefined)?.kind;
-    if (typeof target === 'function' && (context === undefined || kind === 'method')) {
+    const isCallable = typeof target === 'function' && !CLASS.test(String(target));
+    if (isCallable && (context === undefined || kind === 'method')) {
       return guarded(target as Guardable);
     }
     throw new HanoiError(

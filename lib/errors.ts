@@ -98,18 +98,29 @@ export function shown(value: unknown): string {
   if (value === undefined || value === null) return String(value);
   let text: string;
   try {
-    text = typeof value === 'string' ? JSON.stringify(value) : printed(value);
+    text = (typeof value === 'string' ? JSON.stringify(value) : printed(value)) ?? '';
   } catch {
     text = 'something unprintable';
   }
   if (text.length > 60) text = `${text.slice(0, 57)}...`;
-  if (text === '') return `a ${typeof value}`;
+  if (text === '') return typeof value === 'function' ? 'a function' : `some ${typeof value}`;
   return `\`${text}\` (${Array.isArray(value) ? 'array' : typeof value})`;
 }
 
-function printed(value: unknown): string {
+function printed(value: unknown): string | undefined {
   if (typeof value === 'function') return value.name;
   if (typeof value !== 'object' || value === null || value instanceof RegExp) return String(value);
   const json = JSON.stringify(value);
   return json === '{}' ? Object.prototype.toString.call(value) : json;
+}
+
+/** INVALID_ARGUMENT for an option that there is not: a misspelt one would be overlooked. */
+export function refuseUnknownOptions(options: object, known: readonly string[]): void {
+  for (const option of Object.keys(options)) {
+    if (known.includes(option)) continue;
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      `Expected an option among ${known.join(', ')}, got ${shown(option)}.`,
+    );
+  }
 }

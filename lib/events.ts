@@ -46,7 +46,7 @@ export class Events {
 
   /** Emits `error` for the first report of this code and feature in a while. */
   report(error: HanoiError): void {
-    const key = `${error.code}/${error.feature ?? ''}`;
+    const key = `${error.code}/${String(error.feature)}`;
     const now = performance.now();
     const last = this.reported.get(key);
     if (last !== undefined && now - last < REPORT_EVERY_MS) return;

@@ -13,7 +13,7 @@ import { type Decision, failed } from './domain/decision.js';
 import type { Feature } from './domain/feature.js';
 import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
 import { parsePattern } from './domain/pattern.js';
-import { type Identify, idOf, type Subject, subjectId } from './domain/subject.js';
+import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
 import {
   amendFeature,
   createFeature,
@@ -21,7 +21,7 @@ import {
   parseId,
   parseName,
 } from './domain/validate.js';
-import { HanoiError, notFound, shown } from './errors.js';
+import { HanoiError, notFound, refuseUnknownOptions, shown } from './errors.js';
 import { type EventName, Events, type Listener } from './events.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
 import { Snapshot, valueOr } from './snapshot.js';
@@ -67,18 +67,16 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   /** Without a backend, features live in this process's memory. INVALID_ARGUMENT. */
   constructor(backend: Source = new MemoryBackend(), options: RolloutOptions = {}) {
     const { identify, unknownFeature } = { ...DEFAULTS, ...options };
-    for (const option of Object.keys(options)) {
-      if (!Object.hasOwn(DEFAULTS, option)) {
-        throw invalid(`an option among ${Object.keys(DEFAULTS).join(', ')}`, option);
-      }
-    }
+    refuseUnknownOptions(options, Object.keys(DEFAULTS));
     if (!isSource(backend)) {
       throw invalid(
         'a backend as the first argument (options are the second: new Rollout(undefined, options))',
         backend,
       );
     }
-    if (typeof identify !== 'function') throw invalid('`identify` to be a function', identify);
+    if (!answersAtOnce(identify)) {
+      throw invalid('`identify` to be a function that answers at once', identify);
+    }
     if (typeof unknownFeature !== 'boolean') {
       throw invalid('`unknownFeature` to be true or false', unknownFeature);
     }
@@ -254,16 +252,20 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   /**
    * Lets in a subject, many, or all whose id matches a pattern; resolves with how many are new.
    * Many go in batches of 1,000: on a failure, those before it are in, and the call can be repeated.
-   * FEATURE_NOT_FOUND, INVALID_FEATURE.
+   * FEATURE_NOT_FOUND, INVALID_FEATURE; CONFLICT where the feature is replaced or emptied underway.
    */
   register(
     name: NameOf<Features>,
     who: Subjects | RegExp,
     options: MembersOptions = {},
   ): Promise<number> {
-    return isPattern(who)
-      ? this.changePatterns(name, (patterns) => [...patterns, who], options)
-      : this.changeMembers(name, 'add', who, options);
+    const id = idOf(who);
+    if (id !== undefined) return this.writer.changeMembers(name, 'add', [id], options);
+    return attempt(() =>
+      isPattern(who)
+        ? this.changePatterns(name, (patterns) => [...patterns, who], options)
+        : this.changeMembers(name, 'add', who, options),
+    );
   }
 
   /** Takes back `register`; resolves with how many were there. */
@@ -272,13 +274,15 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     who: Subjects | RegExp,
     options: MembersOptions = {},
   ): Promise<number> {
-    if (!isPattern(who)) return this.changeMembers(name, 'remove', who, options);
-    const { source, flags } = parsePattern(who.source, who.flags, 'pattern');
-    return this.changePatterns(
-      name,
-      (patterns) => patterns.filter((other) => other.source !== source || other.flags !== flags),
-      options,
-    );
+    return attempt(() => {
+      if (!isPattern(who)) return this.changeMembers(name, 'remove', who, options);
+      const { source, flags } = parsePattern(who.source, who.flags, 'pattern');
+      return this.changePatterns(
+        name,
+        (patterns) => patterns.filter((other) => other.source !== source || other.flags !== flags),
+        options,
+      );
+    });
   }
 
   /** Keeps subjects out, whatever else lets them in. For tens or hundreds: they are in the document. */
@@ -339,6 +343,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
    * before the change of the id `before`; `kind` 'documents' or 'members' alone. INVALID_ARGUMENT.
    */
   async history(name: NameOf<Features>, options: Partial<HistoryOptions> = {}): Promise<Change[]> {
+    refuseUnknownOptions(options, ['limit', 'before', 'kind']);
     const { limit = 50, ...others } = options;
     if (!Number.isSafeInteger(limit) || limit < 0) {
       throw invalid('`limit` to be a whole number from 0', limit);
@@ -402,7 +407,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return guardOf((self, args) => {
       let subject: unknown;
       try {
-        subject = select(self, args);
+        const selected = select(self, args);
+        if (typeof selector === 'function') refusePromise(selected);
+        subject = selected;
       } catch (cause) {
         this.unreadable(name, cause);
       }
@@ -490,9 +497,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private decideIn(view: View, name: string, subject: unknown): Decision {
-    const held = view.get(name);
-    if (held === undefined) return this.unknown(name);
-    return decide(held.compiled, subject, held.facts, this.surroundings);
+    try {
+      const held = view.get(name);
+      if (held === undefined) return this.unknown(name);
+      return decide(held.compiled, subject, held.facts, this.surroundings);
+    } catch (cause) {
+      return this.unavailable(name, cause);
+    }
   }
 
   private decideAll(view: View, subject: unknown): Map<string, Decision>;
@@ -531,10 +542,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       const isIn = this.groups.get(group);
       if (isIn === undefined) return undefined;
       const answer = isIn(subject);
-      if (typeof answer === 'object' && answer !== null && 'then' in answer) {
-        Promise.resolve(answer).catch(() => {});
-        throw new TypeError('It returned a promise, which would let everyone in.');
-      }
+      refusePromise(answer);
       return Boolean(answer);
     } catch (cause) {
       this.events.report(
@@ -568,10 +576,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (isMany(who)) {
       return this.writer.changeManyMembers(name, kind, this.idsOf(name, who), options);
     }
-    const id = idOf(who);
-    return id === undefined
-      ? this.allIds(name, who).then((ids) => this.writer.changeMembers(name, kind, ids, options))
-      : this.writer.changeMembers(name, kind, [id], options);
+    return this.allIds(name, who).then((ids) =>
+      this.writer.changeMembers(name, kind, ids, options),
+    );
   }
 
   private async changePatterns(
@@ -637,6 +644,10 @@ function anyNeedsLookup(decisions: ReadonlyMap<string, Decision>): boolean {
   return false;
 }
 
+function answersAtOnce(fn: unknown): boolean {
+  return typeof fn === 'function' && fn.constructor.name !== 'AsyncFunction';
+}
+
 function isOn(decision: Decision): boolean {
   return decision.enabled;
 }
@@ -659,7 +670,10 @@ function isMany(who: unknown): who is Iterable<Subject> | AsyncIterable<Subject>
   return (
     typeof who === 'object' &&
     who !== null &&
-    (Symbol.iterator in who || Symbol.asyncIterator in who)
+    (Symbol.iterator in who || Symbol.asyncIterator in who) &&
+    // They are iterable too, but nobody means their bytes or letters.
+    !ArrayBuffer.isView(who) &&
+    !(who instanceof String)
   );
 }
 

@@ -57,8 +57,8 @@ export class Writer {
   }
 
   /**
-   * Replaces the document by what `change` makes of it, null for a removal; nothing is written if
-   * that is the same object. Resolves with the document afterwards. `change` can be called again.
+   * Replaces the document by what `change` makes of it; nothing is written if that is the same
+   * object. Resolves with the document afterwards. `change` can be called again.
    */
   amend(
     name: string,

@@ -151,6 +151,23 @@ describe('a guarded method', () => {
     });
   });
 
+  it('reports a selector that throws or answers later, and asks about nobody', async () => {
+    const reporting = new Rollout();
+    const codes: string[] = [];
+    reporting.on('error', ({ code }) => codes.push(code));
+    await reporting.addFeature('one', { percentage: 50 });
+    await reporting.addFeature('two', { percentage: 50 });
+    const late = reporting.check('one', async (user: User) => Promise.reject(new Error(user.id)));
+    const never = reporting.check('two', () => {
+      throw new Error('no order');
+    });
+    for (const guarded of [late(async (_user: User) => 1), never(async (_user: User) => 1)]) {
+      await expect(guarded(ann)).rejects.toMatchObject({ code: 'FEATURE_DISABLED' });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(codes).toEqual(['SUBJECT_UNREADABLE', 'SUBJECT_UNREADABLE']);
+  });
+
   it('gives its `this` to the selector', async () => {
     expect(await billing.own()).toBe('own');
     expect(asked).toEqual(['paid by']);
@@ -188,6 +205,11 @@ describe('a guarded method', () => {
     expect(Object.getPrototypeOf(billing.described)).toBe(Object.getPrototypeOf(async () => {}));
     expect(Reflect.getMetadata('route', billing.described)).toBe('/charge');
     expect(Object.keys(billing)).toEqual(['prefix']);
+    expect(Object.getOwnPropertyDescriptor(Billing.prototype, 'described')).toMatchObject({
+      enumerable: false,
+      writable: true,
+      configurable: true,
+    });
   });
 });
 
@@ -229,9 +251,16 @@ describe('a guard that can not be', () => {
     );
   });
 
+  it('is refused for an option that there is not', () => {
+    expect(() => rollout.check('chat', { otherwize: () => 1 } as object)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+  });
+
   it.each([
     ['a value', ['value']],
     ['a class', [class {}, { kind: 'class' }]],
+    ['a class, of before the standard', [class {}]],
     ['a getter', [() => {}, { kind: 'getter' }]],
     ['a legacy getter', [{}, 'key', { get: () => 1 }]],
     ['nothing', []],

@@ -1,6 +1,5 @@
-import { EventEmitter } from 'node:events';
-import type { Source, View } from '../lib/backends/backend.js';
-import { type ChangeEvent, type HanoiError, MemoryBackend, Rollout } from '../lib/index.js';
+import type { Source, Stored, View } from '../lib/backends/backend.js';
+import { type ChangeEvent, HanoiError, MemoryBackend, Rollout } from '../lib/index.js';
 
 let rollout: Rollout;
 let errors: HanoiError[];
@@ -24,6 +23,18 @@ describe('a new Rollout', () => {
         message: expect.stringContaining(message),
       }),
     );
+  });
+
+  it('takes no identify that answers later', async () => {
+    expect(() => new Rollout(undefined, { identify: async () => 'id' })).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+    const late = new Rollout(undefined, { identify: () => Promise.reject(new Error('late')) });
+    late.on('error', (error) => errors.push(error));
+    await late.addFeature('chat', { percentage: 50 });
+    expect(await late.isEnabled('chat', { id: 1 })).toBe(false);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(errors).toMatchObject([{ code: 'SUBJECT_UNREADABLE', feature: 'chat' }]);
   });
 
   it.each([
@@ -306,6 +317,57 @@ describe('changing a feature', () => {
     expect(await rollout.isEnabled('chat', 'ann')).toBe(false);
   });
 
+  it('rejects, and never throws at once', async () => {
+    const hostile = new Proxy({}, { get: () => fail('get'), has: () => fail('has') });
+    for (const call of [
+      () => rollout.unregister('chat', /(?=a)/),
+      () => rollout.unregister('chat', /a/y),
+      () => rollout.register('chat', hostile),
+      () => rollout.update('chat', () => fail('settings')),
+      () => rollout.history('chat', { limit: 1.5 }),
+      () => rollout.history('chat', { kinds: 'members' } as object),
+    ]) {
+      let made: Promise<unknown> | undefined;
+      expect(() => {
+        made = call();
+      }).not.toThrow();
+      await expect(made).rejects.toThrow();
+    }
+  });
+
+  it('queues here, so that one after the other needs no second try', async () => {
+    const backend = new MemoryBackend();
+    const load = jest.spyOn(backend, 'load');
+    const queued = new Rollout(backend);
+    await queued.addFeature('chat');
+    await Promise.all(Array.from({ length: 20 }, (_, n) => queued.exclude('chat', `user-${n}`)));
+    expect(load).toHaveBeenCalledTimes(20);
+  });
+
+  it('tries again while others are faster, and in the end says so', async () => {
+    const backend = new MemoryBackend();
+    const write = backend.write.bind(backend);
+    const busy = new Rollout(backend);
+    await busy.addFeature('chat');
+    let others = 50;
+    backend.write = async (wanted) => {
+      if (others-- > 0) throw Object.assign(new Error('others'), { code: 'CONFLICT' });
+      return write(wanted);
+    };
+    expect(await busy.setPercentage('chat', 5)).toMatchObject({ percentage: 5 });
+    others = Number.POSITIVE_INFINITY;
+    await expect(busy.setPercentage('chat', 6)).rejects.toMatchObject({ code: 'CONFLICT' });
+  });
+
+  it('tells who removed it, and why', async () => {
+    await rollout.remove('chat', { actor: 'alice', note: 'done' });
+    expect((await rollout.history('chat'))[0]).toMatchObject({
+      kind: 'removed',
+      actor: 'alice',
+      note: 'done',
+    });
+  });
+
   it('is refused for one that is there already', async () => {
     await expect(rollout.addFeature('chat')).rejects.toMatchObject({ code: 'FEATURE_EXISTS' });
     const results = await Promise.allSettled([rollout.addFeature('x'), rollout.addFeature('x')]);
@@ -353,6 +415,7 @@ describe('members', () => {
     expect(await rollout.register('chat', /01$/)).toBe(0);
     expect(await rollout.isEnabled('chat', '443301')).toBe(true);
     expect(await rollout.unregister('chat', /02$/)).toBe(0);
+    expect(await rollout.unregister('chat', /01$/i)).toBe(0);
     expect(await rollout.unregister('chat', /01$/g)).toBe(1);
     expect(await rollout.isEnabled('chat', '443301')).toBe(false);
   });
@@ -413,6 +476,23 @@ describe('members', () => {
       expect(error.message).not.toContain('secret');
     }
   });
+
+  it.each([
+    ['bytes', Buffer.from('abc')],
+    ['a String', Object('ann')],
+  ])('are not the parts of %s', async (_, who) => {
+    await expect(rollout.register('chat', who)).rejects.toMatchObject({ code: 'INVALID_FEATURE' });
+    expect(await rollout.countMembers('chat')).toBe(0);
+  });
+
+  it('come by the million', async () => {
+    expect(await rollout.register('chat', many(1_000_000))).toBe(1_000_000);
+    expect(await rollout.countMembers('chat')).toBe(1_000_000);
+    expect(rollout.isEnabledSync('chat', 'user-999999')).toBe(true);
+    let streamed = 0;
+    for await (const _ of rollout.members('chat')) streamed++;
+    expect(streamed).toBe(1_000_000);
+  }, 60_000);
 
   it('name the one that is refused', async () => {
     await expect(rollout.register('chat', ['ann', '', 'bob'])).rejects.toMatchObject({
@@ -692,11 +772,14 @@ describe('facts that a local view does not know', () => {
       },
     };
     backend.read = async () => known;
+    backend.readAll = async () => known;
     rollout = new Rollout(backend);
     rollout.on('error', (error) => errors.push(error));
     await rollout.addFeature('chat');
     await rollout.register('chat', 'ann');
     expect(await rollout.isEnabled('chat', 'ann')).toBe(true);
+    expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(true);
+    expect(errors).toEqual([]);
     expect(rollout.isEnabledSync('chat', 'ann')).toBe(false);
     expect(errors).toMatchObject([{ code: 'NEEDS_LOOKUP', feature: 'chat' }]);
   });
@@ -720,13 +803,57 @@ describe('after close', () => {
 
   it('nothing is heard of the backend any more', async () => {
     const backend = new MemoryBackend();
-    const emitter = new EventEmitter();
-    const one = new Rollout(backend);
-    one.on('change', () => emitter.emit('heard'));
-    let heard = 0;
-    emitter.on('heard', () => heard++);
+    backend.close = async () => {};
+    const [one, other] = [new Rollout(backend), new Rollout(backend)];
+    const heard = jest.fn();
+    one.on('change', heard);
+    await other.addFeature('before');
     await one.close();
-    expect(heard).toBe(0);
+    await other.addFeature('after');
+    expect(heard).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('a document that can not be read', () => {
+  it('is off, reported, and never overwritten', async () => {
+    const backend = new MemoryBackend();
+    rollout = new Rollout(backend);
+    rollout.on('error', (error) => errors.push(error));
+    for (const name of ['zoo', 'fine', 'also']) await rollout.addFeature(name);
+    const problem = new HanoiError('CORRUPT_FEATURE', 'It is no JSON.', { feature: 'zoo' });
+    const corrupt = (stored: Stored): Stored =>
+      stored.feature?.name === 'zoo' ? { head: stored.head, problem } : stored;
+    const { load, loadAll } = backend;
+    backend.load = async (name) => {
+      const stored = await load.call(backend, name);
+      return stored && corrupt(stored);
+    };
+    backend.loadAll = async () => {
+      const { token, features } = await loadAll.call(backend);
+      return {
+        token,
+        features: new Map(Array.from(features, ([name, stored]) => [name, corrupt(stored)])),
+      };
+    };
+    const write = jest.spyOn(backend, 'write');
+    await expect(rollout.get('zoo')).rejects.toBe(problem);
+    await expect(rollout.setPercentage('zoo', 5)).rejects.toBe(problem);
+    expect(write).not.toHaveBeenCalled();
+    expect((await rollout.features()).map(({ name }) => name)).toEqual(['also', 'fine']);
+    expect(errors).toEqual([problem]);
+    await rollout.remove('zoo');
+    expect(await rollout.get('zoo')).toBeUndefined();
+  });
+});
+
+describe('a view that throws', () => {
+  it('is a store that does not answer', async () => {
+    const backend = new MemoryBackend();
+    rollout = new Rollout(backend);
+    backend.local = { get: () => fail('broken'), names: () => ['chat'] };
+    expect(await rollout.isEnabled('chat', 'ann')).toBe(false);
+    expect(rollout.decideSync('chat', 'ann').code).toBe('STORE_UNAVAILABLE');
+    expect((await rollout.snapshot('ann')).decide('chat').code).toBe('STORE_UNAVAILABLE');
   });
 });
 

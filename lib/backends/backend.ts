@@ -91,7 +91,7 @@ export type IdOf = (feature: CompiledFeature) => string | undefined;
 export interface ChangeEvent {
   readonly name: string;
   readonly kind: 'created' | 'updated' | 'removed' | 'members';
-  /** After the change; of a removed feature, the last one it had. */
+  /** After the change; of a removed feature, the last one it had. Frozen. */
   readonly head: Head;
 }
 
@@ -187,7 +187,7 @@ export interface Source {
   /**
    * Ends what the source has opened. A source around another one closes that too; a client that
    * the app has made stays open. Idempotent. Afterwards, and for reads underway, every other call
-   * rejects with CLOSED, and `local` is undefined.
+   * rejects with CLOSED, `local` is undefined, and `subscribe` hears nothing.
    */
   close(): Promise<void>;
 }

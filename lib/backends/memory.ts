@@ -1,6 +1,13 @@
 import { compile } from '../domain/decide.js';
 import type { Feature } from '../domain/feature.js';
-import { alreadyThere, changedMeanwhile, HanoiError, notFound, shown } from '../errors.js';
+import {
+  alreadyThere,
+  changedMeanwhile,
+  HanoiError,
+  notFound,
+  refuseUnknownOptions,
+  shown,
+} from '../errors.js';
 import {
   type Backend,
   type Change,
@@ -64,13 +71,17 @@ class History {
 
   newest({ limit, before, kind }: HistoryOptions): Change[] {
     const kept = (changes: Change[]) => changes.slice(Math.max(0, changes.length - this.length));
-    return [
-      ...(kind === 'members' ? [] : kept(this.documents)),
-      ...(kind === 'documents' ? [] : kept(this.members)),
-    ]
-      .filter(({ id }) => before === undefined || Number(id) < Number(before))
-      .sort((one, other) => Number(other.id) - Number(one.id))
-      .slice(0, limit);
+    return (
+      [
+        ...(kind === 'members' ? [] : kept(this.documents)),
+        ...(kind === 'documents' ? [] : kept(this.members)),
+      ]
+        .filter(({ id }) => before === undefined || Number(id) < Number(before))
+        .sort((one, other) => Number(other.id) - Number(one.id))
+        .slice(0, limit)
+        // Copies: what is handed out is no longer the history's own.
+        .map((change) => ({ ...change, added: [...change.added], removed: [...change.removed] }))
+    );
   }
 }
 
@@ -94,11 +105,18 @@ export class MemoryBackend implements Backend {
 
   /** INVALID_ARGUMENT for a history length that is none. */
   constructor(options: MemoryBackendOptions = {}) {
+    refuseUnknownOptions(options, Object.keys(DEFAULTS));
     const { historyLength, now } = { ...DEFAULTS, ...options };
     if (!Number.isSafeInteger(historyLength) || historyLength < 0) {
       throw new HanoiError(
         'INVALID_ARGUMENT',
         `Expected \`historyLength\` to be a whole number from 0, got ${shown(historyLength)}.`,
+      );
+    }
+    if (typeof now !== 'function') {
+      throw new HanoiError(
+        'INVALID_ARGUMENT',
+        `Expected \`now\` to be a function, got ${shown(now)}.`,
       );
     }
     this.historyLength = historyLength;
@@ -210,7 +228,7 @@ export class MemoryBackend implements Backend {
     const removed = remove === NONE ? NONE : remove.filter((id) => ids.delete(id));
     if (added.length > 0 || removed.length > 0) {
       const { id, revision } = entry.head;
-      entry.head = { id, revision, members: ++this.memberWrites };
+      entry.head = headOf(id, revision, ++this.memberWrites);
     }
     if (entry !== before) {
       const kind = before === undefined ? 'created' : 'updated';
@@ -229,13 +247,13 @@ export class MemoryBackend implements Backend {
     let entry: Entry;
     if (before?.head.id === id) {
       const { members } = before.head;
-      entry = { head: { id, revision, members }, feature, compiled, facts: before.facts };
+      entry = { head: headOf(id, revision, members), feature, compiled, facts: before.facts };
     } else {
       if (before !== undefined) this.putAside(before);
       const returned = this.takeBack(id);
       const members = returned === undefined ? 0 : ++this.memberWrites;
       const facts = returned ?? new Members();
-      entry = { head: { id, revision, members }, feature, compiled, facts };
+      entry = { head: headOf(id, revision, members), feature, compiled, facts };
     }
     this.entries.set(name, entry);
     return entry;
@@ -297,7 +315,7 @@ export class MemoryBackend implements Backend {
     }
     history.add(change);
     this.changes.add(change);
-    for (const listener of this.listeners) listener({ name, kind, head });
+    for (const listener of this.listeners) listener(Object.freeze({ name, kind, head }));
   }
 
   private entry(name: string): Entry {
@@ -313,6 +331,11 @@ export class MemoryBackend implements Backend {
     }
     return this.local;
   }
+}
+
+/** Frozen: it is handed out, and conditions are checked against it. */
+function headOf(id: string, revision: number, members: number): Head {
+  return Object.freeze({ id, revision, members });
 }
 
 /** Adds the ids; gives back those that were not there. */

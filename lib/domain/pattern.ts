@@ -143,9 +143,9 @@ function inRe2(element: AST.Element, flags: string): string {
     case 'Character':
       return character(element.value);
     case 'CharacterSet':
-      return element.kind === 'any' ? anyCharacter(flags) : `[${set(element)}]`;
+      return element.kind === 'any' ? anyCharacter(flags) : `[${set(element, flags)}]`;
     case 'CharacterClass':
-      return characterClass(element);
+      return characterClass(element, flags);
     case 'Group':
       if (element.modifiers !== null) throw new Error('flags within the pattern are not taken');
       return `(?:${alternativesInRe2(element.alternatives, flags)})`;
@@ -180,7 +180,7 @@ function anyCharacter(flags: string): string {
   return flags.includes('s') ? '[\\x{0}-\\x{10ffff}]' : '[^\\n\\r\\x{2028}\\x{2029}]';
 }
 
-function characterClass(element: AST.CharacterClass): string {
+function characterClass(element: AST.CharacterClass, flags: string): string {
   const inside = element.elements.map((member) => {
     switch (member.type) {
       case 'Character':
@@ -188,7 +188,7 @@ function characterClass(element: AST.CharacterClass): string {
       case 'CharacterClassRange':
         return `${character(member.min.value)}-${character(member.max.value)}`;
       case 'CharacterSet':
-        return set(member);
+        return set(member, flags);
       default:
         throw new Error(`${member.raw} is not taken`);
     }
@@ -205,7 +205,7 @@ const NOT_SPACE =
   '\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}';
 
 /** A named set, as it stands within brackets. */
-function set(element: AST.CharacterSet): string {
+function set(element: AST.CharacterSet, flags: string): string {
   switch (element.kind) {
     case 'digit':
       return element.negate ? '\\D' : '\\d';
@@ -214,6 +214,11 @@ function set(element: AST.CharacterSet): string {
     case 'space':
       return element.negate ? NOT_SPACE : SPACE;
     case 'property':
+      // Under `i` V8 folds before it negates, and RE2 after. And RE2 has no Script_Extensions.
+      if (element.negate && flags.includes('i'))
+        throw new Error(`${element.raw} with i is not taken`);
+      if (/^(scx|Script_Extensions)$/.test(element.key))
+        throw new Error(`${element.raw} is not taken`);
       return `\\${element.negate ? 'P' : 'p'}{${element.value ?? element.key}}`;
     default:
       throw new Error(`${element.raw} is not taken`);

@@ -6,15 +6,16 @@ export type Identify = (subject: object) => unknown;
 
 /**
  * An id as hashes, lists and stores know it: `42`, `42n` and `'42'` are the same one.
- * Undefined for what is no id: an empty string, NaN, a lone surrogate (which UTF-8 can't hold),
- * anything else than a string, a number or a bigint.
+ * Undefined for what is no id: an empty string, a lone surrogate (which UTF-8 can't hold), NaN, a
+ * number beyond 2 ** 53, anything else than a string, a number or a bigint.
  */
 export function idOf(value: unknown): string | undefined {
   switch (typeof value) {
     case 'string':
       return value !== '' && value.isWellFormed() ? value : undefined;
     case 'number':
-      return Number.isFinite(value) ? String(value) : undefined;
+      // Beyond 2 ** 53 two ids can have become one number.
+      return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? String(value) : undefined;
     case 'bigint':
       return String(value);
     default:
@@ -33,7 +34,20 @@ export function subjectId(
   identify: Identify,
 ): string | undefined {
   if (typeof subject === 'object' && subject !== null) {
-    return idOf(key === undefined ? identify(subject) : (subject as Record<string, unknown>)[key]);
+    const id = key === undefined ? identify(subject) : (subject as Record<string, unknown>)[key];
+    refusePromise(id);
+    return idOf(id);
   }
   return key === undefined ? idOf(subject) : undefined;
+}
+
+/**
+ * Throws where something answers later that has to answer at once. Its own failure is taken care of:
+ * nobody else waits for it, and it would end the process.
+ */
+export function refusePromise(answer: unknown): void {
+  if (typeof answer === 'object' && answer !== null && 'then' in answer) {
+    Promise.resolve(answer).catch(() => {});
+    throw new TypeError('It answered with a promise; it has to answer at once.');
+  }
 }

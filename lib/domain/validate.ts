@@ -189,7 +189,7 @@ function parsePercentage(value: unknown, bucketing: Bucketing): number {
 function parseVariants(value: unknown, bucketing: Bucketing, strict: boolean): readonly Variant[] {
   const variants = list(value, 'variants', (item, path) => parseVariant(item, path, strict));
   const total = variants.reduce((sum, variant) => sum + variant.weight, 0);
-  if (variants.length > 0 && !(total > 0 && total < Number.POSITIVE_INFINITY)) {
+  if (variants.length > 0 && total === 0) {
     throw refused('variants', 'to have a total weight above 0', total);
   }
   const names = new Set<string>();
@@ -212,8 +212,8 @@ function parseVariant(value: unknown, path: string, strict: boolean): Variant {
   if (typeof value === 'string') return Object.freeze({ name: parseName(value, path), weight: 1 });
   const given = record(value, path);
   const weight = given.weight === undefined ? 1 : given.weight;
-  if (typeof weight !== 'number' || !(weight >= 0 && weight < Number.POSITIVE_INFINITY)) {
-    throw refused(`${path}.weight`, 'to be a finite number from 0', weight);
+  if (typeof weight !== 'number' || !(weight === 0 || (weight >= 1e-6 && weight <= 1e9))) {
+    throw refused(`${path}.weight`, 'to be 0, or a number from 0.000001 to 1,000,000,000', weight);
   }
   if (strict) refuseUnknown(given, VARIANT_FIELDS, path);
   const unknown = Object.entries(given).filter(([key]) => !VARIANT_FIELDS.has(key));
@@ -266,7 +266,10 @@ function parseJson(value: unknown, path: string, depth = 0): Json {
     throw refused(path, `to nest at most ${DEEPEST_JSON} levels`, typeof value);
   }
   if (Array.isArray(value)) {
-    return Object.freeze(value.map((item, at) => parseJson(item, `${path}[${at}]`, depth + 1)));
+    // Array.from, because map keeps holes.
+    return Object.freeze(
+      Array.from(value, (item, at) => parseJson(item, `${path}[${at}]`, depth + 1)),
+    );
   }
   if (isRecord(value)) {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined);
@@ -303,7 +306,7 @@ function record(value: unknown, path: string): { readonly [key: string]: unknown
 
 /** A plain object of any realm. */
 function isRecord(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  if (Object.prototype.toString.call(value) !== '[object Object]') return false;
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }

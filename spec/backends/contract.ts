@@ -273,6 +273,14 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         expect(await add('chat', many.slice(1))).toMatchObject({ added: MEMBERS_PER_WRITE });
       });
 
+      test('go at most a thousand a write', async () => {
+        await create();
+        const remove = Array.from({ length: MEMBERS_PER_WRITE + 1 }, (_, n) => `user-${n}`);
+        await expect(
+          backend.write({ name: 'chat', expect: 'present', remove }),
+        ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      });
+
       test('stream in batches, and the stream can be left', async () => {
         await create();
         for (let from = 0; from < 5_000; from += 1_000) {
@@ -335,6 +343,20 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
           document: amendFeature(document, { percentage: 1 }),
         });
         expect(await membersOf('chat')).toEqual(new Set(['ann']));
+      });
+
+      test('come back once: then they are the members that are there', async () => {
+        const document = await create('chat', {}, 'shared');
+        const remove = () => backend.write({ name: 'chat', expect: 'present', document: null });
+        const bringBack = (revision: number) =>
+          backend.write({ name: 'chat', expect: 'absent', document: { ...document, revision } });
+        await add('chat', ['ann']);
+        await remove();
+        await bringBack(2);
+        await backend.write({ name: 'chat', expect: 'present', remove: ['ann'] });
+        await remove();
+        await bringBack(3);
+        expect(await backend.countMembers('chat')).toBe(0);
       });
 
       test('are emptied by a new id, and there again with the old one', async () => {
@@ -555,6 +577,31 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         await create();
         for (let n = 0; n < 2_500; n++) await add('chat', [`user-${n}`]);
         expect(await backend.history('chat', { limit: 10, kind: 'documents' })).toHaveLength(1);
+      });
+
+      test('is not changed through what it hands out', async () => {
+        await create();
+        await add('chat', ['ann']);
+        const [change] = (await backend.history('chat', { limit: 1 })) as [Change];
+        (change.added as string[]).push('eve');
+        expect(() => Object.assign(change.head, { revision: 9 })).toThrow(TypeError);
+        expect((await backend.history('chat', { limit: 1 }))[0]?.added).toEqual(['ann']);
+        expect(await head('chat')).toMatchObject({ revision: 1 });
+      });
+
+      test('can be read page by page', async () => {
+        await create();
+        for (let n = 0; n < 25; n++) await add('chat', [`user-${n}`]);
+        const seen: string[] = [];
+        let before: string | undefined;
+        for (;;) {
+          const page = await backend.history('chat', { limit: 4, before });
+          if (page.length === 0) break;
+          seen.push(...page.map(({ added }) => added[0] ?? 'created'));
+          before = page.at(-1)?.id;
+        }
+        const registered = Array.from({ length: 25 }, (_, n) => `user-${24 - n}`);
+        expect(seen).toEqual([...registered, 'created']);
       });
 
       test('leaves out what changed nothing or was refused', async () => {

@@ -38,6 +38,23 @@ describe('a MemoryBackend', () => {
     );
   });
 
+  it.each([{ historylength: 3 }, { now: 5 }])('refuses the options %j', (options) => {
+    expect(() => new MemoryBackend(options as object)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+  });
+
+  it('breaks a stream of members when it is closed', async () => {
+    const backend = new MemoryBackend();
+    const add = Array.from({ length: 1_000 }, (_, n) => `user-${n}`);
+    await backend.write({ name: 'chat', expect: 'absent', document, add });
+    await backend.write({ name: 'chat', expect: 'present', add: ['one more'] });
+    const stream = backend.members('chat')[Symbol.asyncIterator]();
+    await stream.next();
+    await backend.close();
+    await expect(stream.next()).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
   it('forgets the members of a removed feature in time', async () => {
     let now = 0;
     const backend = new MemoryBackend({ now: () => now });

@@ -100,6 +100,12 @@ describe('a percentage', () => {
     expect(admits(shareOf(0.1, 'rollout-gem', 'x'), 4_294_968)).toBe(false);
     expect(admits(shareOf(33.333333333333336, 'rollout-gem', 'x'), 1_431_655_764)).toBe(true);
     expect(admits(shareOf(33.333333333333336, 'rollout-gem', 'x'), 1_431_655_766)).toBe(false);
+    // Exactly 20% is 858993459: below it, not at it.
+    expect(admits(shareOf(20, 'rollout-gem', 'x'), 858_993_458)).toBe(true);
+    expect(admits(shareOf(20, 'rollout-gem', 'x'), 858_993_459)).toBe(false);
+    // 42949672.95 × 66.66666666666667 is 2863311530.0000005; in another order it is 2863311530.
+    expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_530)).toBe(true);
+    expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_531)).toBe(false);
   });
 });
 

@@ -107,22 +107,22 @@ describe('the order', () => {
     defaultVariant: 'foo',
   };
 
+  const none: FeatureSettings = { excluded: [], patterns: [], groups: [], percentage: 0 };
   it.each([
-    ['kill switch', { enabled: false }, EVERYBODY],
-    ['excluded', {}, EVERYBODY],
-    ['member', { excluded: [] }, EVERYBODY],
-    ['pattern', { excluded: [] }, NOBODY],
-    ['group', { excluded: [], patterns: [] }, NOBODY],
-    ['percentage', { excluded: [], patterns: [], groups: [] }, NOBODY],
-    ['default variant', { excluded: [], patterns: [], groups: [], percentage: 0 }, NOBODY],
-    [
-      'no gate',
-      { excluded: [], patterns: [], groups: [], percentage: 0, defaultVariant: undefined },
-      NOBODY,
-    ],
-  ] as [string, FeatureSettings, Facts][])('answers by %s', (detail, changed, facts) => {
-    expect(decided({ ...all, ...changed }, 'ann', facts).detail).toBe(detail);
-  });
+    ['kill switch', 'DISABLED', { enabled: false }, EVERYBODY],
+    ['excluded', 'TARGETING_MATCH', {}, EVERYBODY],
+    ['member', 'TARGETING_MATCH', { excluded: [] }, EVERYBODY],
+    ['pattern', 'TARGETING_MATCH', { excluded: [] }, NOBODY],
+    ['group', 'TARGETING_MATCH', { excluded: [], patterns: [] }, NOBODY],
+    ['percentage', 'STATIC', { ...none, percentage: 100 }, NOBODY],
+    ['default variant', 'DEFAULT', none, NOBODY],
+    ['no gate', 'DEFAULT', { ...none, defaultVariant: undefined }, NOBODY],
+  ] as [string, string, FeatureSettings, Facts][])(
+    'answers by %s, %s',
+    (detail, reason, changed, facts) => {
+      expect(decided({ ...all, ...changed }, 'ann', facts)).toMatchObject({ detail, reason });
+    },
+  );
 });
 
 describe('reasons', () => {
@@ -141,6 +141,7 @@ describe('without a subject that can be read', () => {
     '',
     Number.NaN,
     Number.POSITIVE_INFINITY,
+    2 ** 53,
     true,
     Symbol('x'),
     () => 'ann',
@@ -266,6 +267,7 @@ describe('values', () => {
     ['a value of null', { percentage: 100, variants: [{ name: 'a', value: null }] }, null],
     ['offValue where it is off', { offValue: { x: 1 } }, { x: 1 }],
     ['offValue under the kill switch', { offValue: 'off', enabled: false, percentage: 100 }, 'off'],
+    ['offValue where it is excluded', { offValue: 1, excluded: ['ann'], percentage: 100 }, 1],
     ['nothing where it is off', {}, undefined],
   ] as [string, FeatureSettings, unknown][])('%s', (_, settings, value) => {
     expect(decided(settings, 'ann').value).toEqual(value);
@@ -279,6 +281,7 @@ describe('membership that was not looked up', () => {
       value: 'off',
       reason: 'ERROR',
       detail: 'needs lookup',
+      errorCode: 'GENERAL',
       code: 'NEEDS_LOOKUP',
     });
   });

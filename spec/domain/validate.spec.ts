@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { BUCKETINGS, DEFAULT_SETTINGS, type Feature } from '../../lib/domain/feature.js';
 import {
@@ -33,22 +34,13 @@ describe('a setting that is refused', () => {
     ['groups[0]', { groups: ['a\nb'] }, '1-200 characters'],
     ['groups', { groups: ['ALL', 'none'] }, 'not both'],
     ['variants', { variants: [{ name: 'a', weight: 0 }] }, 'total weight above 0'],
-    [
-      'variants',
-      {
-        variants: [
-          { name: 'a', weight: 1e308 },
-          { name: 'b', weight: 1e308 },
-        ],
-      },
-      'total weight',
-    ],
-    ['variants[0].weight', { variants: [{ name: 'a', weight: -1 }] }, 'a finite number'],
+    ['variants[0].weight', { variants: [{ name: 'a', weight: -1 }] }, 'to be 0, or a number from'],
     [
       'variants[0].weight',
       { variants: [{ name: 'a', weight: Number.POSITIVE_INFINITY }] },
-      'a finite number',
+      'to be 0, or a number from',
     ],
+    ['variants[0].weight', { variants: [{ name: 'a', weight: 5e-324 }] }, 'to be 0, or a number'],
     ['variants[1].name', { variants: ['a', 'a'] }, 'unique'],
     ['variants[0].name', { variants: [{ name: '' }] }, '1-200 characters'],
     ['variants[0]', { variants: [{ name: 'a', wieght: 1 }] }, '"wieght"'],
@@ -62,6 +54,10 @@ describe('a setting that is refused', () => {
     ['defaultVariant', { defaultVariant: 'b' }, 'one of `variants`'],
     ['offValue.at', { offValue: { at: new Date() } }, 'a JSON value'],
     ['offValue[0]', { offValue: [1n] }, 'a JSON value'],
+    ['offValue', { offValue: Number.NaN }, 'a JSON value'],
+    ['offValue[1]', { offValue: new Array(2).fill(1, 0, 1) }, 'a JSON value'],
+    ['data', { data: Math }, 'an object'],
+    ['excluded[0]', { excluded: [2 ** 53] }, 'an id'],
     ['data', { data: [] }, 'an object'],
     ['data', { data: new Map() }, 'an object'],
     ['settings', { percent: 20 }, '"percent"'],
@@ -92,6 +88,20 @@ describe('a setting that is refused', () => {
   ])('is the name %j', (name) => {
     expect(() => create({}, name)).toThrow(
       expect.objectContaining({ code: 'INVALID_FEATURE', path: 'name' }),
+    );
+  });
+
+  it('is named also where it can not be printed', () => {
+    for (const percentage of [{ toJSON() {} }, () => {}, Symbol('x'), Object.create(null)]) {
+      expect(() => create({ percentage })).toThrow(
+        expect.objectContaining({ code: 'INVALID_FEATURE', path: 'percentage' }),
+      );
+    }
+  });
+
+  it('is shown cut, where it is long', () => {
+    expect(() => create({ percentage: 'x'.repeat(1_000) })).toThrow(
+      /got `"x{56}\.\.\.` \(string\)/,
     );
   });
 
@@ -188,7 +198,28 @@ describe('a created feature', () => {
   });
 
   it('has no negative zero, which JSON loses', () => {
-    expect(Object.is(create({ percentage: -0 }).percentage, 0)).toBe(true);
+    const { percentage, variants, offValue } = create({
+      percentage: -0,
+      variants: ['b', { name: 'a', weight: -0 }],
+      offValue: -0,
+    });
+    for (const zero of [percentage, variants[1]?.weight, offValue]) {
+      expect(Object.is(zero, 0)).toBe(true);
+    }
+  });
+
+  it('takes objects and lists of another realm', () => {
+    const settings = runInNewContext(
+      "({ data: { a: [1] }, patterns: [/a/i], variants: [{ name: 'x' }] })",
+    );
+    expect(create(settings)).toMatchObject({
+      data: { a: [1] },
+      patterns: [{ source: 'a', flags: 'i' }],
+    });
+  });
+
+  it('tells patterns apart by their flags', () => {
+    expect(create({ patterns: [/a/, /a/i, /a/] }).patterns).toHaveLength(2);
   });
 });
 
@@ -250,6 +281,7 @@ describe('a document', () => {
     ['bucketing', { bucketing: 'population' }],
     ['revision', { revision: 0 }],
     ['revision', { revision: '7' }],
+    ['revision', { revision: 2 ** 53 }],
     ['id', { id: undefined }],
     ['variants', { variants: undefined }],
   ])('is refused for a `%s` that would decide otherwise than it says', (path, changed) => {
@@ -273,6 +305,13 @@ describe('a document', () => {
 
     it('is the same object where nothing changes', () => {
       expect(amendFeature(feature, { percentage: 0, enabled: true })).toBe(feature);
+    });
+
+    it('takes no misspelt field of a variant either', () => {
+      const settings = { variants: [{ name: 'a', wieght: 1 }] } as FeatureSettings;
+      expect(() => amendFeature(feature, settings)).toThrow(
+        expect.objectContaining({ path: 'variants[0]' }),
+      );
     });
 
     it('loses what is set to undefined', () => {
