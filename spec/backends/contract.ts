@@ -1,5 +1,6 @@
 import type {
   Backend,
+  Change,
   ChangeEvent,
   HeldFeature,
   HistoryOptions,
