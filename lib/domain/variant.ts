@@ -23,8 +23,8 @@ export function choiceOf(variants: readonly Variant[], bucketing: Bucketing, nam
 export function chosen(choice: Choice, idCrc: number): number {
   const { upTo } = choice;
   const last = upTo.length - 1;
-  if (choice.modulo) return idCrc % upTo.length;
-  const point = (hash(idCrc, choice.salt) / 2 ** 32) * (upTo[last] as number);
+  if (choice.modulo) return (idCrc >>> 0) % upTo.length;
+  const point = ((hash(idCrc, choice.salt) >>> 0) / 2 ** 32) * (upTo[last] as number);
   let index = 0;
   while (index < last && (upTo[index] as number) <= point) index++;
   return index;

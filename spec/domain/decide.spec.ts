@@ -37,7 +37,7 @@ const foobar = ['foo', 'bar'];
 describe("the design's situations", () => {
   it('use ids at the positions that they say', () => {
     const position = (id: string) =>
-      (crc32(id) % 100) * 10_000 + (Math.floor(crc32(id) / 100) % 10_000);
+      ((crc32(id) >>> 0) % 100) * 10_000 + (Math.floor((crc32(id) >>> 0) / 100) % 10_000);
     expect([position(AT_199_999), position(AT_200_000)]).toEqual([199_999, 200_000]);
   });
 
