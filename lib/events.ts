@@ -6,8 +6,8 @@ export interface RolloutEvents {
   /** A feature was created, updated or removed, or its members changed, here or elsewhere. */
   change: ChangeEvent;
   /**
-   * Something went wrong that a check has already answered for. At most one event a code and
-   * feature every `REPORT_EVERY_MS`.
+   * Something went wrong that a check has already answered for. At most one event a code,
+   * feature and message every `REPORT_EVERY_MS`.
    */
   error: HanoiError;
 }
@@ -44,9 +44,9 @@ export class Events {
     this.emit('change', event);
   }
 
-  /** Emits `error` for the first report of this code and feature in a while. */
+  /** Emits `error` for the first report of its kind in a while. */
   report(error: HanoiError): void {
-    const key = `${error.code}/${String(error.feature)}`;
+    const key = `${error.code}/${String(error.feature)}/${error.message}`;
     const now = performance.now();
     const last = this.reported.get(key);
     if (last !== undefined && now - last < REPORT_EVERY_MS) return;

@@ -1,4 +1,5 @@
 import type { Source, Stored, View } from '../lib/backends/backend.js';
+import { REPORT_EVERY_MS } from '../lib/events.js';
 import { type ChangeEvent, HanoiError, MemoryBackend, Rollout } from '../lib/index.js';
 
 let rollout: Rollout;
@@ -586,6 +587,25 @@ describe('groups', () => {
     expect(await rollout.isEnabled('chat', 'ann')).toBe(false);
     expect(await rollout.isEnabled('chat', 'bob')).toBe(false);
     expect(errors).toMatchObject([{ code: 'GROUP_FAILED' }]);
+  });
+
+  it('that fail are reported each, once in a while', async () => {
+    await rollout.activateGroup('chat', 'other');
+    await rollout.addFeature('search', { groups: ['staff'] });
+    for (const group of ['staff', 'other']) rollout.defineGroup(group, () => fail('db down'));
+    const clock = jest.spyOn(performance, 'now').mockReturnValue(1_000);
+    for (let n = 0; n < 3; n++) {
+      await rollout.isEnabled('chat', `user-${n}`);
+      await rollout.isEnabled('search', `user-${n}`);
+    }
+    expect(errors.map(({ message }) => message)).toEqual([
+      expect.stringContaining('"staff"'),
+      expect.stringContaining('"other"'),
+    ]);
+    clock.mockReturnValue(1_000 + REPORT_EVERY_MS);
+    await rollout.isEnabled('search', 'ann');
+    clock.mockRestore();
+    expect(errors).toHaveLength(3);
   });
 
   it.each([
