@@ -32,12 +32,14 @@ import type { HanoiError } from '../errors.js';
 export interface Head {
   /** The feature's id. */
   readonly id: string;
-  /** The document's `revision`. */
+  /** The document's `revision`. A store that lost its last writes can give one out again. */
   readonly revision: number;
+  /** Moves with each write of the document. No two states of one document share a number. */
+  readonly document: number;
   /**
    * 0 while this id has never had a member: nothing need be looked up. From then on it moves with
-   * each change to them, counted over the whole store, so that no two states of one id's members
-   * ever share a number, not even across a removal and its undoing.
+   * each change to them. No two states of one id's members share a number, not even across a
+   * removal and its undoing.
    */
   readonly members: number;
 }

@@ -227,8 +227,7 @@ export class MemoryBackend implements Backend {
     const added = add === NONE ? NONE : letIn(ids, add);
     const removed = remove === NONE ? NONE : remove.filter((id) => ids.delete(id));
     if (added.length > 0 || removed.length > 0) {
-      const { id, revision } = entry.head;
-      entry.head = headOf(id, revision, ++this.memberWrites);
+      entry.head = Object.freeze({ ...entry.head, members: ++this.memberWrites });
     }
     if (entry !== before) {
       const kind = before === undefined ? 'created' : 'updated';
@@ -242,19 +241,22 @@ export class MemoryBackend implements Backend {
   /** Puts the document in its place, with the members that its id has. */
   private place(feature: Feature, before: Entry | undefined): Entry {
     const { name, id, revision } = feature;
-    this.documentWrites++;
+    const written = ++this.documentWrites;
     const compiled = compile(feature);
-    let entry: Entry;
+    let members: number;
+    let facts: Members;
     if (before?.head.id === id) {
-      const { members } = before.head;
-      entry = { head: headOf(id, revision, members), feature, compiled, facts: before.facts };
+      ({ facts } = before);
+      ({ members } = before.head);
     } else {
       if (before !== undefined) this.putAside(before);
       const returned = this.takeBack(id);
-      const members = returned === undefined ? 0 : ++this.memberWrites;
-      const facts = returned ?? new Members();
-      entry = { head: headOf(id, revision, members), feature, compiled, facts };
+      members = returned === undefined ? 0 : ++this.memberWrites;
+      facts = returned ?? new Members();
     }
+    // Frozen: it is handed out, and conditions are checked against it.
+    const head = Object.freeze({ id, revision, document: written, members });
+    const entry: Entry = { head, feature, compiled, facts };
     this.entries.set(name, entry);
     return entry;
   }
@@ -331,11 +333,6 @@ export class MemoryBackend implements Backend {
     }
     return this.local;
   }
-}
-
-/** Frozen: it is handed out, and conditions are checked against it. */
-function headOf(id: string, revision: number, members: number): Head {
-  return Object.freeze({ id, revision, members });
 }
 
 /** Adds the ids; gives back those that were not there. */

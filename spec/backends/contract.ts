@@ -399,12 +399,11 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         await backend.write({ name: 'chat', expect: 'present', remove: ['eve'] });
         await note();
         expect(heads.size).toBe(4);
-        expect(JSON.parse([...heads][0] as string)).toEqual({
-          id: document.id,
-          revision: 1,
-          members: 0,
-        });
-        expect(await head('chat')).toMatchObject({ id: 'id-chat', revision: 2 });
+        const [first, joined, left, replaced] = [...heads].map((each) => JSON.parse(each));
+        expect(first).toMatchObject({ id: document.id, revision: 1, members: 0 });
+        expect([joined.document, left.document]).toEqual([first.document, first.document]);
+        expect(replaced).toMatchObject({ id: document.id, revision: 2, members: left.members });
+        expect(replaced.document).not.toBe(first.document);
         expect((await held('chat', 'ann'))?.head).toEqual(await head('chat'));
       });
 
