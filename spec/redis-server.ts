@@ -1,0 +1,200 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+
+/** How to start a redis-server: the program, and where the libraries are that came with it. */
+interface Program {
+  readonly path: string;
+  readonly libraries?: string;
+}
+
+const VARIABLE = 'HANOI_REDIS_SERVER';
+const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'hanoi', 'redis');
+
+let found: Program | undefined;
+
+/**
+ * A redis-server: the one that HANOI_REDIS_SERVER names; redis-server or valkey-server on PATH; or
+ * Debian's package, unpacked into the cache without root. Throws one sentence that says so.
+ */
+export function findRedis(): Program {
+  found ??= fromVariable() ?? fromPath() ?? fromCache() ?? fromDebian();
+  if (found === undefined) {
+    throw new Error(
+      `No redis-server: set ${VARIABLE} to one, install redis-server or valkey-server, or have apt-get and dpkg-deb here to fetch Debian's.`,
+    );
+  }
+  return found;
+}
+
+/** A running server on a port of its own, empty, and without files. */
+export class RedisServer {
+  private constructor(
+    private readonly process: ChildProcess,
+    readonly port: number,
+    private readonly folder: string,
+  ) {}
+
+  /** Starts one that answers. `options` are lines of its configuration: `--requirepass secret`. */
+  static async start(options: readonly string[] = [], port?: number): Promise<RedisServer> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await RedisServer.launch(options, port ?? (await freePort()));
+      } catch (error) {
+        // The port may have been taken in between.
+        if (attempt === 3 || port !== undefined) throw error;
+      }
+    }
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  signal(name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
+    this.process.kill(name);
+  }
+
+  /** Ends it at once. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      const gone = new Promise((resolve) => this.process.once('exit', resolve));
+      this.process.kill('SIGKILL');
+      await gone;
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private static async launch(options: readonly string[], port: number): Promise<RedisServer> {
+    const { path, libraries } = findRedis();
+    const folder = mkdtempSync(join(tmpdir(), 'hanoi-redis-'));
+    const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
+    const child = spawn(path, [...own, '--save', '', '--appendonly', 'no', ...options], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: libraries === undefined ? process.env : { ...process.env, LD_LIBRARY_PATH: libraries },
+    });
+    // Whoever ends without having stopped it takes it along.
+    const kill = () => child.kill('SIGKILL');
+    process.once('exit', kill);
+    child.once('exit', () => process.off('exit', kill));
+    const server = new RedisServer(child, port, folder);
+    let output = '';
+    await new Promise<void>((resolve, reject) => {
+      const read = (data: Buffer) => {
+        output += data;
+        if (output.includes('Ready to accept connections')) resolve();
+      };
+      child.stdout?.on('data', read);
+      child.stderr?.on('data', read);
+      child.once('error', reject);
+      child.once('exit', () => reject(new Error(`${path} ended:\n${output}`)));
+    }).catch(async (error) => {
+      await server.stop();
+      throw error;
+    });
+    return server;
+  }
+}
+
+/** A server for all of the file's specs, started before the first and ended after the last. */
+export function useRedis(options?: readonly string[]): { readonly server: RedisServer } {
+  let server: RedisServer | undefined;
+  beforeAll(async () => {
+    server = await RedisServer.start(options);
+  }, 60_000);
+  afterAll(() => server?.stop());
+  return {
+    get server() {
+      if (server === undefined) throw new Error('The server starts before the first spec.');
+      return server;
+    },
+  };
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function fromVariable(): Program | undefined {
+  const path = process.env[VARIABLE];
+  if (path === undefined) return undefined;
+  if (!existsSync(path)) throw new Error(`${VARIABLE} names ${path}, which is not there.`);
+  return { path };
+}
+
+function fromPath(): Program | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  for (const name of ['redis-server', 'valkey-server']) {
+    const folder = folders.find((each) => each !== '' && existsSync(join(each, name)));
+    if (folder !== undefined) return { path: join(folder, name) };
+  }
+  return undefined;
+}
+
+function fromCache(): Program | undefined {
+  const path = join(CACHE, 'usr/bin/redis-server');
+  return existsSync(path) ? { path, libraries: libraryFolders(CACHE).join(':') } : undefined;
+}
+
+function fromDebian(): Program | undefined {
+  mkdirSync(dirname(CACHE), { recursive: true });
+  // Made beside it and renamed: of several that do this at once, each gets a whole one.
+  const folder = mkdtempSync(`${CACHE}-`);
+  try {
+    const run = (command: string, ...args: string[]) =>
+      execFileSync(command, args, { cwd: folder, encoding: 'utf8', stdio: 'pipe' });
+    let lists: string[] = [];
+    const dependsOn = () =>
+      run('apt-cache', ...lists, 'depends', 'redis-tools')
+        .split('\n')
+        .map((line) => /^ {2}Depends: (lib\S+)$/.exec(line)?.[1] ?? '')
+        .filter((name) => name !== '' && name !== 'libc6');
+    const download = () =>
+      run('apt-get', ...lists, 'download', 'redis-server', 'redis-tools', ...dependsOn());
+    try {
+      download();
+    } catch {
+      // Without root, the package lists can't be brought up to date where they belong.
+      mkdirSync(join(folder, 'lists/partial'), { recursive: true });
+      mkdirSync(join(folder, 'cache/archives/partial'), { recursive: true });
+      lists = ['-o', `Dir::State::lists=${folder}/lists`, '-o', `Dir::Cache=${folder}/cache`];
+      run('apt-get', ...lists, 'update');
+      download();
+    }
+    for (const file of readdirSync(folder).filter((name) => name.endsWith('.deb'))) {
+      run('dpkg-deb', '-x', file, '.');
+      rmSync(join(folder, file));
+    }
+    writeFileSync(join(folder, 'README'), "Debian's redis-server, unpacked for hanoi's specs.\n");
+    renameSync(folder, CACHE);
+  } catch {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return fromCache();
+}
+
+/** Where the unpacked packages have shared libraries. */
+function libraryFolders(root: string): string[] {
+  const folders = new Set<string>();
+  for (const file of readdirSync(join(root, 'usr/lib'), { recursive: true, encoding: 'utf8' })) {
+    if (file.includes('.so')) folders.add(join(root, 'usr/lib', dirname(file)));
+  }
+  return [...folders];
+}
