@@ -1,0 +1,261 @@
+import type { Cluster, Redis } from 'ioredis';
+import { type ErrorCode, HanoiError, hasCode } from '../../errors.js';
+
+/** What is sent, by the names of ioredis's methods: `call` would do too, but ioredis-mock has none. */
+export type CommandName =
+  | 'eval'
+  | 'evalsha'
+  | 'get'
+  | 'hget'
+  | 'hkeys'
+  | 'hmget'
+  | 'hvals'
+  | 'scard'
+  | 'smembers'
+  | 'smismember'
+  | 'sscan'
+  | 'xrevrange';
+
+type Argument = string | number | readonly string[];
+
+/** A command as it is sent: its name and arguments. */
+export type Command = readonly [name: CommandName, ...args: Argument[]];
+
+type Methods<Result> = Record<CommandName, (...args: Argument[]) => Result>;
+
+/** What keeps a dead or hung server from costing the app more than our own deadlines. */
+const FAIL_FAST = {
+  lazyConnect: false,
+  keyPrefix: '',
+  enableAutoPipelining: false,
+  enableOfflineQueue: false,
+  showFriendlyErrorStack: false,
+};
+
+const FAIL_FAST_NODE = {
+  connectTimeout: 1_000,
+  // A link that is half open is found out only by what does not come.
+  socketTimeout: 1_000,
+  maxRetriesPerRequest: 0,
+  // Sent again by ioredis, a write would be applied twice, and a check answered too late.
+  autoResendUnfulfilledCommands: false,
+  // It fails where nobody can catch it (a permission revoked meanwhile), and ends the process.
+  autoResubscribe: false,
+};
+
+/** Half at random, so that a fleet does not come back as one. */
+function retryDelay(attempt: number): number {
+  return (0.5 + Math.random() / 2) * Math.min(50 * 2 ** (attempt - 1), 1_000);
+}
+
+/** The monotonic clock, in ms: what deadlines are measured by. */
+export function now(): number {
+  return performance.now();
+}
+
+/** A connection to where the app's client is connected, with deadlines, and errors of our own. */
+export class Connection {
+  /** Server time minus ours, at least so much; undefined until a reply has told. */
+  private behind: number | undefined;
+  private readonly client: Redis | Cluster;
+  private lastProblem: HanoiError | undefined;
+  private readonly waiting = new Set<() => void>();
+  private readonly underway = new Set<(error: HanoiError) => void>();
+  private readonly onReady = () => this.wake();
+  private readonly onGone = () => {
+    // What comes back may be another server, with another clock.
+    this.behind = undefined;
+    this.wake();
+  };
+  private readonly onError = (error: unknown) => {
+    this.lastProblem = storeError(error);
+  };
+
+  /** `live` shares the app's own client; otherwise this is one of our own beside it. */
+  constructor(
+    app: Redis | Cluster,
+    readonly isLive: boolean,
+  ) {
+    this.client = isLive ? app : duplicate(app);
+    this.client.on('ready', this.onReady);
+    this.client.on('close', this.onGone);
+    this.client.on('end', this.onGone);
+    this.client.on('error', this.onError);
+  }
+
+  get isReady(): boolean {
+    const status: string | undefined = this.client.status;
+    // ioredis-mock has none.
+    return status === 'ready' || status === undefined;
+  }
+
+  get isCluster(): boolean {
+    return 'nodes' in this.client;
+  }
+
+  /**
+   * Until commands can be sent. While a connection is being made it waits; while there is none it
+   * waits only if it is told to be patient. STORE_UNAVAILABLE, STORE_TIMEOUT, or why the server
+   * refused.
+   */
+  async ready(deadline: number, isPatient = false): Promise<void> {
+    if (this.client.status === 'wait') this.client.connect().catch(() => {});
+    while (!this.isReady) {
+      const { status } = this.client;
+      const isComing = status === 'connecting' || status === 'connect';
+      if (status === 'end' || (!isComing && !isPatient)) throw this.problem();
+      let wake = () => {};
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+        this.waiting.add(wake);
+      });
+      try {
+        await this.by(deadline, woken);
+      } catch (error) {
+        throw hasCode(error, 'STORE_TIMEOUT') ? this.problem() : error;
+      } finally {
+        this.waiting.delete(wake);
+      }
+    }
+  }
+
+  /** Settles as the work does; or rejects with STORE_TIMEOUT at the deadline, and as `close` says. */
+  by<Result>(deadline: number, work: Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(timedOut()), Math.max(0, deadline - now()));
+      this.underway.add(reject);
+      const done = () => {
+        clearTimeout(timer);
+        this.underway.delete(reject);
+      };
+      work.finally(done).then(resolve, reject);
+    });
+  }
+
+  /** Sends it now. What it rejects with is one of our own errors. */
+  send(...[name, ...args]: Command): Promise<unknown> {
+    return (this.client as unknown as Methods<Promise<unknown>>)[name](...args).catch(rethrow);
+  }
+
+  /** Replies of one moment: an error in the place of a command that failed. */
+  async atOnce(commands: readonly Command[]): Promise<unknown[]> {
+    const transaction = this.client.multi();
+    for (const [name, ...args] of commands) {
+      (transaction as unknown as Methods<void>)[name](...args);
+    }
+    const replies = await transaction.exec().catch(rethrow);
+    if (!replies) throw new HanoiError('STORE_UNAVAILABLE', 'A transaction came back empty.');
+    return replies.map(([error, reply]) => (error === null ? reply : storeError(error)));
+  }
+
+  /** The server's clock (Unix ms) at a time of ours, or a little before; 0 where not known yet. */
+  serverTime(at: number): number {
+    return this.behind === undefined ? 0 : Math.floor(at + this.behind);
+  }
+
+  /** The server said what time it was (Unix ms) in a reply that came now. */
+  learnTime(serverNow: number): void {
+    this.behind = serverNow - now();
+  }
+
+  /** Why there is no connection. */
+  problem(): HanoiError {
+    return this.lastProblem ?? new HanoiError('STORE_UNAVAILABLE', 'Redis is not connected.');
+  }
+
+  /** Whatever is underway rejects with this. */
+  close(error: HanoiError): void {
+    this.client.off('ready', this.onReady);
+    this.client.off('close', this.onGone);
+    this.client.off('end', this.onGone);
+    if (this.isLive) this.client.off('error', this.onError);
+    // Not `quit`, which hangs on a server that does.
+    else this.client.disconnect();
+    for (const reject of this.underway) reject(error);
+  }
+
+  private wake(): void {
+    if (this.isReady) this.lastProblem = undefined;
+    for (const resolve of this.waiting) resolve();
+  }
+}
+
+/** A client of our own, to where the app's is connected. */
+export function duplicate(app: Redis | Cluster): Redis | Cluster {
+  if ('nodes' in app) {
+    const { redisOptions } = app.options;
+    return app.duplicate([], {
+      ...FAIL_FAST,
+      maxRedirections: 3,
+      slotsRefreshTimeout: 500,
+      scaleReads: 'master',
+      clusterRetryStrategy: retryDelay,
+      redisOptions: { ...redisOptions, ...FAIL_FAST_NODE, keyPrefix: '' },
+    });
+  }
+  return app.duplicate({ ...FAIL_FAST, ...FAIL_FAST_NODE, retryStrategy: retryDelay });
+}
+
+/** What the app's client puts before each key. */
+export function keyPrefixOf(app: Redis | Cluster): string {
+  return String(app.options.keyPrefix ?? '');
+}
+
+export function timedOut(): HanoiError {
+  return new HanoiError('STORE_TIMEOUT', 'Redis did not answer in time.');
+}
+
+/** What the server itself answered: the command was not carried out. */
+export class Refusal extends HanoiError {
+  constructor(
+    /** The first word of the reply: `NOPERM`. */
+    readonly word: string,
+  ) {
+    super(
+      CODES[word] ?? 'STORE_UNAVAILABLE',
+      `Redis refused: ${word}. ${ADVICE[word] ?? ''}`.trim(),
+    );
+  }
+}
+
+const CODES: { readonly [word: string]: ErrorCode } = {
+  NOAUTH: 'STORE_DENIED',
+  NOPERM: 'STORE_DENIED',
+  WRONGPASS: 'STORE_DENIED',
+  BUSY: 'STORE_BUSY',
+  LOADING: 'STORE_BUSY',
+};
+
+const ADVICE: { readonly [word: string]: string } = {
+  NOAUTH: 'Give the client a password.',
+  NOPERM: "The README lists what the user's ACL has to allow.",
+  OOM: 'Its `maxmemory` is used up.',
+  MISCONF: 'It cannot save to disk.',
+  READONLY: 'It is a replica; write to its master.',
+  WRONGTYPE: 'A key of this namespace holds another type.',
+};
+
+function rethrow(error: unknown): never {
+  throw storeError(error);
+}
+
+/** ioredis's errors carry passwords, arguments and ids: of these only what went wrong is kept. */
+function storeError(error: unknown): HanoiError {
+  if (error instanceof HanoiError) return error;
+  const { name, message, code, previousErrors, lastNodeError } = error as IoredisError;
+  const reason = previousErrors?.[0] ?? lastNodeError;
+  if (reason !== undefined) return storeError(reason);
+  // ioredis-mock gives its own no name.
+  if (name === 'ReplyError' || message.startsWith('NOSCRIPT '))
+    return new Refusal(/^[A-Z]+(?= |$)/.exec(message)?.[0] ?? 'ERR');
+  const why = typeof code === 'string' ? ` (${code})` : '';
+  return new HanoiError('STORE_UNAVAILABLE', `Redis was not reached${why}.`);
+}
+
+interface IoredisError extends Error {
+  readonly code?: unknown;
+  /** Of an aborted transaction: why each command was refused. */
+  readonly previousErrors?: readonly unknown[];
+  /** Of a cluster that can't be reached. */
+  readonly lastNodeError?: unknown;
+}

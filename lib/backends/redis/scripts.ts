@@ -1,0 +1,168 @@
+/*
+ * What runs inside the server. One script is one write: everything that it changes, it changes at
+ * once, and everything that can refuse it is found out before the first change.
+ */
+
+/**
+ * KEYS  1 features, 2 heads, 3 token, 4 the feature's stream of such changes, 5 the log of such
+ *       changes, 6 the request, 7 what the keys of members begin with, 8 the channel
+ * ARGV  1 deadline (Unix ms by this server), 2 epoch of a store without a token, 3 name,
+ *       4 'absent', 'present' or 'id', 5 the expected id, 6 the expected revision or '',
+ *       7 'put', 'remove' or 'members', 8 document, 9 its id, 10 its revision,
+ *       11 length of the streams, 12 ms that members set aside are kept, 13 ms that the answer is
+ *       remembered, 14 who and why (JSON), 15 how many ids to add, then those, then those to remove
+ *
+ * Returns { 'done', now, answer }, with now in Unix ms and the answer in lines (name, head, how
+ * many were added, and removed); or { refusal, now } and nothing has changed: 'late', 'exists',
+ * 'missing', 'changed', 'corrupt'. Publishes lines: name, kind, head.
+ *
+ * A head is id:revision:document:members, a token
+ * epoch:documents:documentsAt:members:membersAt:firstsAt, where counts count writes, and the rest
+ * are stamps: this server's microseconds, moved on where they would repeat. firstsAt is that of the
+ * last time that an id got members that had none.
+ */
+export const WRITE = `
+local features, heads, token, stream, log, request, users, channel = unpack(KEYS)
+local name, operation, id = ARGV[3], ARGV[7], ARGV[9]
+
+local function whole(number) return string.format('%.0f', number) end
+
+local time = redis.call('TIME')
+local micros = time[1] * 1000000 + time[2]
+local now = whole(math.floor(micros / 1000))
+
+local answered = redis.call('GET', request)
+if answered then return { 'done', now, answered } end
+if tonumber(now) > tonumber(ARGV[1]) then return { 'late', now } end
+
+local head = redis.call('HGET', heads, name)
+local before = redis.call('HGET', features, name)
+local oldId, oldRevision, oldDocument, oldMembers
+if head then
+  oldId, oldRevision, oldDocument, oldMembers = string.match(head, '^(.*):(%d+):(%d+):(%d+)$')
+end
+
+if ARGV[4] == 'absent' then
+  if head or before then return { 'exists', now } end
+else
+  if not head and not before then return { 'missing', now } end
+  if ARGV[4] == 'id' and
+    (ARGV[5] ~= oldId or (ARGV[6] ~= '' and ARGV[6] ~= oldRevision)) then
+    return { 'changed', now }
+  end
+  if operation == 'members' and not (oldId and before) then return { 'corrupt', now } end
+end
+
+local epoch, documents, documentsAt, members, membersAt, firstsAt =
+  string.match(redis.call('GET', token) or '', '^([^:]+):(%d+):(%d+):(%d+):(%d+):(%d+)$')
+if not epoch then
+  epoch, documents, documentsAt, members, membersAt, firstsAt = ARGV[2], 0, 0, 0, 0, 0
+end
+local stamp = whole(math.max(micros, documentsAt + 1, membersAt + 1))
+
+if operation == 'members' then id = oldId end
+if operation == 'remove' then id = oldId or '' end
+local set = users .. id
+local count = redis.call('SCARD', set)
+-- These answer for keys of another type now, while nothing has changed.
+redis.call('XLEN', stream)
+redis.call('XLEN', log)
+
+local added, removed = {}, {}
+local first = 16
+local function pick(list, total, known)
+  if total == 0 then return end
+  local ids = { unpack(ARGV, first, first + total - 1) }
+  first = first + total
+  local found = redis.call('SMISMEMBER', set, unpack(ids))
+  local taken = {}
+  for at, each in ipairs(ids) do
+    if found[at] == known and not taken[each] then
+      taken[each] = true
+      list[#list + 1] = each
+    end
+  end
+end
+local toAdd = tonumber(ARGV[15])
+pick(added, toAdd, 0)
+pick(removed, #ARGV - 15 - toAdd, 1)
+local moved = #added + #removed > 0
+
+local function done(after)
+  local answer = table.concat({ name, after, #added, #removed }, '\\n')
+  redis.call('SET', request, answer, 'PX', ARGV[13])
+  return { 'done', now, answer }
+end
+if operation == 'members' and not moved then return done(head) end
+
+local kind, after
+if operation == 'members' then
+  kind, after = 'members', oldId .. ':' .. oldRevision .. ':' .. oldDocument .. ':' .. stamp
+elseif operation == 'remove' then
+  kind, after = 'removed', oldId and head or ':0:0:0'
+else
+  kind = before and 'updated' or 'created'
+  local held = '0'
+  if id == oldId then held = oldMembers elseif count > 0 then held, moved = stamp, true end
+  if #added + #removed > 0 then held = stamp end
+  after = id .. ':' .. ARGV[10] .. ':' .. stamp .. ':' .. held
+end
+
+if tonumber(ARGV[11]) > 0 then
+  local entry = {
+    'name', name, 'kind', kind, 'head', after, 'at', now, 'about', ARGV[14],
+    'count', whole(count + #added - #removed),
+  }
+  local function put(field, value)
+    entry[#entry + 1] = field
+    entry[#entry + 1] = value
+  end
+  if operation ~= 'members' and before then put('before', before) end
+  if operation == 'put' then put('after', ARGV[8]) end
+  for _, each in ipairs(added) do put('+', each) end
+  for _, each in ipairs(removed) do put('-', each) end
+  local function append(key, at)
+    return redis.pcall('XADD', key, 'MAXLEN', '~', ARGV[11], at, unpack(entry))
+  end
+  -- Both streams give this change one id. Only a foreign entry can be ahead of the clock; then the
+  -- change comes right after it.
+  local function isId(reply) return type(reply) == 'string' end
+  local at = append(log, string.sub(stamp, 1, -4) .. '-' .. string.sub(stamp, -3))
+  if not isId(at) then at = append(log, '*') end
+  if not isId(at) then return at end
+  if not isId(append(stream, at)) then
+    redis.call('XDEL', log, at)
+    at = append(stream, '*')
+    if not isId(at) then return at end
+    append(log, at)
+  end
+end
+
+if operation ~= 'members' then documents, documentsAt = whole(documents + 1), stamp end
+if moved then
+  members, membersAt = whole(members + 1), stamp
+  if operation == 'put' or oldMembers == '0' then firstsAt = stamp end
+end
+redis.call('SET', token, table.concat({
+  epoch, documents, documentsAt, members, membersAt, firstsAt,
+}, ':'))
+
+if #added > 0 then redis.call('SADD', set, unpack(added)) end
+if #removed > 0 then redis.call('SREM', set, unpack(removed)) end
+if oldId and oldId ~= id or operation == 'remove' and oldId then
+  redis.call('PEXPIRE', users .. oldId, ARGV[12])
+end
+if operation == 'remove' then
+  redis.call('HDEL', features, name)
+  redis.call('HDEL', heads, name)
+else
+  if operation == 'put' then
+    redis.call('PERSIST', set)
+    redis.call('HSET', features, name, ARGV[8])
+  end
+  redis.call('HSET', heads, name, after)
+end
+
+redis.call('PUBLISH', channel, table.concat({ name, kind, after }, '\\n'))
+return done(after)
+`;

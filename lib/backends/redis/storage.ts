@@ -1,0 +1,290 @@
+import type { Cluster, Redis } from 'ioredis';
+import {
+  changedMeanwhile,
+  HanoiError,
+  notFound,
+  refuseUnknownOptions,
+  shown,
+} from '../../errors.js';
+import {
+  type Backend,
+  type Change,
+  type ChangeEvent,
+  type HistoryOptions,
+  type IdOf,
+  MEMBERS_PER_WRITE,
+  type Stored,
+  type Token,
+  type View,
+  type Write,
+  type Written,
+} from '../backend.js';
+import { Checks, type Membership } from './checks.js';
+import { type Command, Connection, keyPrefixOf, now } from './connection.js';
+import { Keys } from './keys.js';
+import { parseChange, parseEvent, parseHead, parseStored, parseToken } from './stored.js';
+import { Subscriber } from './subscriber.js';
+import { Writes } from './writes.js';
+
+export interface RedisBackendOptions {
+  /** What the keys begin with, in braces. 1-100 characters without braces; default 'hanoi'. */
+  namespace?: string;
+  /**
+   * Use the app's own connection, whatever its options are, instead of one beside it that fails
+   * fast. Default false.
+   */
+  reuse?: boolean;
+  /** How long a check may take, in ms; from then on it answers closed. From 1; default 250. */
+  timeoutMs?: number;
+  /** How long a write, or another read, may take, in ms. From 1; default 5,000. */
+  operationTimeoutMs?: number;
+  /**
+   * How many changes of documents, and as many of members alone, are kept at least of each feature
+   * and of all together. From 0; default 100.
+   */
+  historyLength?: number;
+}
+
+const DEFAULTS = {
+  namespace: 'hanoi',
+  reuse: false,
+  timeoutMs: 250,
+  operationTimeoutMs: 5_000,
+  historyLength: 100,
+};
+
+/** Everything in Redis, shared by all processes. How membership is answered is a backend's own. */
+export abstract class RedisStorage implements Backend {
+  /** A check asks the server. */
+  readonly local = undefined;
+
+  private readonly app: Redis | Cluster;
+  private readonly keys: Keys;
+  private readonly channel: string;
+  private readonly connection: Connection;
+  private readonly checks: Checks;
+  private readonly writes: Writes;
+  private readonly operationTimeoutMs: number;
+  private readonly listeners = new Set<(event: ChangeEvent) => void>();
+  private subscriber: Subscriber | undefined;
+  private closing: Promise<void> | undefined;
+
+  constructor(app: Redis | Cluster, options: RedisBackendOptions, membership: Membership) {
+    refuseUnknownOptions(options, Object.keys(DEFAULTS));
+    const { namespace, reuse, timeoutMs, operationTimeoutMs, historyLength } = {
+      ...DEFAULTS,
+      ...options,
+    };
+    if (typeof (app as Partial<Redis> | undefined)?.duplicate !== 'function') {
+      throw invalid('an ioredis Redis or Cluster', app);
+    }
+    if (typeof reuse !== 'boolean') throw invalid('`reuse` to be true or false', reuse);
+    refuseNumber('timeoutMs', timeoutMs, 1);
+    refuseNumber('operationTimeoutMs', operationTimeoutMs, 1);
+    refuseNumber('historyLength', historyLength, 0);
+    const prefix = keyPrefixOf(app);
+    // The app's own client puts its prefix before keys by itself, but not before a channel.
+    this.keys = new Keys(namespace, reuse ? '' : prefix);
+    this.channel = new Keys(namespace, prefix).channel;
+    this.operationTimeoutMs = operationTimeoutMs;
+    this.app = app;
+    this.connection = new Connection(app, reuse);
+    this.checks = new Checks(this.connection, this.keys, membership, timeoutMs);
+    this.writes = new Writes(this.connection, this.keys, historyLength, operationTimeoutMs);
+  }
+
+  async read(names: readonly string[], idOf: IdOf): Promise<View> {
+    this.refuseClosed();
+    return this.checks.read(names, idOf);
+  }
+
+  async readAll(idOf: IdOf): Promise<View> {
+    this.refuseClosed();
+    return this.checks.readAll(idOf);
+  }
+
+  async load(name: string): Promise<Stored | undefined> {
+    const [head, document] = await this.query([
+      ['hget', this.keys.heads, name],
+      ['hget', this.keys.features, name],
+    ]);
+    return parseStored(name, head as string | null, document as string | null);
+  }
+
+  async loadAll(): Promise<{ token: Token | undefined; features: ReadonlyMap<string, Stored> }> {
+    const { token, heads, features } = this.keys;
+    const [stamp, ...hashes] = await this.query([
+      ['get', token],
+      ['hkeys', heads],
+      ['hvals', heads],
+      ['hkeys', features],
+      ['hvals', features],
+    ]);
+    const [names, texts, documented, documents] = hashes as string[][];
+    const headOf = new Map(names?.map((name, at) => [name, texts?.[at] as string]));
+    const documentOf = new Map(documented?.map((name, at) => [name, documents?.[at] as string]));
+    const all = new Map<string, Stored>();
+    for (const name of new Set([...headOf.keys(), ...documentOf.keys()])) {
+      const stored = parseStored(name, headOf.get(name) ?? null, documentOf.get(name) ?? null);
+      all.set(name, stored as Stored);
+    }
+    return { token: parseToken(stamp as string | null), features: all };
+  }
+
+  async token(): Promise<Token | undefined> {
+    const [token] = await this.query([['get', this.keys.token]]);
+    return parseToken(token as string | null);
+  }
+
+  async countMembers(name: string): Promise<number> {
+    for (;;) {
+      const id = await this.idOf(name);
+      const [count, head] = await this.query([
+        ['scard', this.keys.membersOf(id)],
+        ['hget', this.keys.heads, name],
+      ]);
+      if (parseHead(head as string | null)?.id === id) return count as number;
+    }
+  }
+
+  async *members(name: string): AsyncIterable<readonly string[]> {
+    const id = await this.idOf(name);
+    let cursor = '0';
+    do {
+      const [page, head] = await this.query([
+        ['sscan', this.keys.membersOf(id), cursor, 'COUNT', MEMBERS_PER_WRITE],
+        ['hget', this.keys.heads, name],
+      ]);
+      if (parseHead(head as string | null)?.id !== id) throw changedMeanwhile(name);
+      const [next, ids] = page as [string, string[]];
+      if (ids.length > 0) yield ids;
+      cursor = next;
+    } while (cursor !== '0');
+  }
+
+  history(name: string, options: HistoryOptions): Promise<Change[]> {
+    return this.changes((kind) => this.keys.history(kind, name), options);
+  }
+
+  log(options: HistoryOptions): Promise<Change[]> {
+    return this.changes((kind) => this.keys.log(kind), options);
+  }
+
+  subscribe(listener: (event: ChangeEvent) => void): () => void {
+    // A wrapper of its own, so that one function can subscribe twice.
+    const call = (event: ChangeEvent) => listener(event);
+    if (this.closing === undefined) {
+      this.listeners.add(call);
+      this.subscriber ??= new Subscriber(this.app, this.channel, (message) => {
+        const event = parseEvent(message);
+        if (event !== undefined) for (const each of this.listeners) each(event);
+      });
+    }
+    return () => {
+      this.listeners.delete(call);
+      if (this.listeners.size > 0) return;
+      this.subscriber?.close();
+      this.subscriber = undefined;
+    };
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  async write(write: Write): Promise<Written> {
+    this.refuseClosed();
+    // Whoever subscribed before this write hears of it.
+    if (this.subscriber !== undefined) await this.subscriber.begun;
+    const written = await this.writes.apply(write);
+    this.checks.seeToken();
+    return written;
+  }
+
+  /** Replies of one moment, all of them needed. */
+  private async query(commands: readonly Command[]): Promise<unknown[]> {
+    this.refuseClosed();
+    const deadline = now() + this.operationTimeoutMs;
+    await this.connection.ready(deadline);
+    const replies = await this.connection.by(deadline, this.connection.atOnce(commands));
+    for (const reply of replies) if (reply instanceof HanoiError) throw reply;
+    return replies;
+  }
+
+  private async idOf(name: string): Promise<string> {
+    const stored = await this.load(name);
+    if (stored === undefined) throw notFound(name);
+    if (stored.head === undefined) throw stored.problem;
+    return stored.head.id;
+  }
+
+  /** Of both kinds of changes, or one, the newest first. */
+  private async changes(
+    keyOf: (kind: 'documents' | 'members') => string,
+    { limit, before, kind }: HistoryOptions,
+  ): Promise<Change[]> {
+    if (before !== undefined && !/^\d+-\d+$/.test(before)) {
+      throw invalid('`before` to be the id of a change', before);
+    }
+    const count = Math.min(limit, Number.MAX_SAFE_INTEGER);
+    if (count === 0) return [];
+    const found: Change[] = [];
+    const end = before === undefined ? '+' : `(${before}`;
+    let open = (kind === undefined ? (['documents', 'members'] as const) : [kind]).map((each) => ({
+      key: keyOf(each),
+      end,
+    }));
+    while (open.length > 0) {
+      const pages = (await this.query(
+        open.map((stream) => ['xrevrange', stream.key, stream.end, '-', 'COUNT', count]),
+      )) as [string, string[]][][];
+      open = open.flatMap(({ key }, at) => {
+        const page = pages[at] as [string, string[]][];
+        const changes = page.map(parseChange).filter((change) => change !== undefined);
+        found.push(...changes);
+        const last = page.at(-1)?.[0];
+        // Where foreign entries took up the page, there can be more.
+        const isCut = page.length === count && changes.length < count;
+        return isCut && last !== undefined ? [{ key, end: `(${last}` }] : [];
+      });
+    }
+    return found.sort((one, other) => compareIds(other.id, one.id)).slice(0, count);
+  }
+
+  private refuseClosed(): void {
+    if (this.closing !== undefined) throw closed();
+  }
+
+  private async shut(): Promise<void> {
+    this.listeners.clear();
+    this.subscriber?.close();
+    this.checks.close(closed());
+    this.connection.close(closed());
+  }
+}
+
+/** Ids of streams, `ms-sequence`, by their order. */
+function compareIds(one: string, other: string): number {
+  const [ms = '', sequence = ''] = one.split('-');
+  const [ms2 = '', sequence2 = ''] = other.split('-');
+  return compareNumbers(ms, ms2) || compareNumbers(sequence, sequence2);
+}
+
+/** Numbers too large for a double, as text. */
+function compareNumbers(one: string, other: string): number {
+  return one.length - other.length || (one < other ? -1 : one > other ? 1 : 0);
+}
+
+function closed(): HanoiError {
+  return new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
+}
+
+function invalid(expected: string, got: unknown): HanoiError {
+  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
+}
+
+function refuseNumber(option: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least && value <= 2 ** 31 - 1) return;
+  throw invalid(`\`${option}\` to be a whole number from ${least}`, value);
+}

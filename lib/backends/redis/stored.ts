@@ -1,0 +1,146 @@
+import { type CompiledFeature, compile, compileUnreadable } from '../../domain/decide.js';
+import type { Feature } from '../../domain/feature.js';
+import { parseFeature } from '../../domain/validate.js';
+import { HanoiError } from '../../errors.js';
+import type { Change, ChangeEvent, Head, Stored, Token } from '../backend.js';
+
+/** Longer documents are refused at the write, and unread where somebody else has stored one. */
+export const LONGEST_DOCUMENT = 1_000_000;
+
+/** `id:revision:document:members`, as the write script puts it together. */
+export function parseHead(text: string | null): Head | undefined {
+  const match = /^(.*):(\d+):(\d+):(\d+)$/.exec(text ?? '');
+  if (match === null) return undefined;
+  const [, id, revision, document, members] = match as unknown as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  return Object.freeze({
+    id,
+    revision: Number(revision),
+    document: Number(document),
+    members: Number(members),
+  });
+}
+
+/** The part of a head's text that moves with the document alone. */
+export function documentPart(head: string): string {
+  return head.slice(0, head.lastIndexOf(':'));
+}
+
+/** `epoch:documents:documentsAt:members:membersAt:firstsAt`, as the write script puts it together. */
+export function parseToken(text: string | null): Token | undefined {
+  if (text === null) return undefined;
+  const [epoch, documents, documentsAt, members, membersAt] = text.split(':');
+  return {
+    documents: `${epoch}:${documents}:${documentsAt}`,
+    members: `${epoch}:${members}:${membersAt}`,
+  };
+}
+
+/** What the hashes hold of one feature. */
+export function parseStored(
+  name: string,
+  headText: string | null,
+  document: string | null,
+): Stored | undefined {
+  if (headText === null && document === null) return undefined;
+  const head = parseHead(headText);
+  try {
+    if (document === null) throw new Error('there is a head, but no document');
+    if (head === undefined) throw new Error('its head is lost or unreadable');
+    const feature = parseDocument(document);
+    if (feature.name !== name || feature.id !== head.id || feature.revision !== head.revision) {
+      throw new Error('it is not the one that its head tells of');
+    }
+    return { head, feature };
+  } catch (cause) {
+    const { message } = cause as Error;
+    return {
+      head,
+      problem: new HanoiError(
+        'CORRUPT_FEATURE',
+        `The stored document of ${JSON.stringify(name)} can't be read: ${message}. ` +
+          'It is off, and stays as it is; remove the feature and create it again, or mend it.',
+        { feature: name, cause },
+      ),
+    };
+  }
+}
+
+export function compileStored(name: string, { feature, problem }: Stored): CompiledFeature {
+  return feature === undefined ? compileUnreadable(name, problem as HanoiError) : compile(feature);
+}
+
+/** What the channel tells; undefined for what is not from here. */
+export function parseEvent(message: string): ChangeEvent | undefined {
+  const [name, kind, headText = null] = message.split('\n');
+  const head = parseHead(headText);
+  if (name === undefined || head === undefined || !isKind(kind)) return undefined;
+  return Object.freeze({ name, kind, head });
+}
+
+/** One entry of a stream of changes; undefined for one that is not from here. */
+export function parseChange([id, pairs]: readonly [string, readonly string[]]): Change | undefined {
+  const fields = new Map<string, string>();
+  const added: string[] = [];
+  const removed: string[] = [];
+  for (let at = 0; at + 1 < pairs.length; at += 2) {
+    const [field, value] = [pairs[at] as string, pairs[at + 1] as string];
+    if (field === '+') added.push(value);
+    else if (field === '-') removed.push(value);
+    else fields.set(field, value);
+  }
+  const head = parseHead(fields.get('head') ?? null);
+  const name = fields.get('name');
+  const kind = fields.get('kind');
+  if (head === undefined || name === undefined || !isKind(kind)) return undefined;
+  const about = parseAbout(fields.get('about'));
+  return {
+    name,
+    kind,
+    head,
+    id,
+    at: Number(fields.get('at')),
+    actor: about.actor,
+    note: about.note,
+    before: parseQuietly(fields.get('before')),
+    after: parseQuietly(fields.get('after')),
+    added,
+    removed,
+    memberCount: Number(fields.get('count')),
+  };
+}
+
+function parseDocument(text: string): Feature {
+  if (text.length > LONGEST_DOCUMENT) {
+    throw new Error(`it has ${text.length} characters, more than ${LONGEST_DOCUMENT}`);
+  }
+  return parseFeature(JSON.parse(text));
+}
+
+/** A document of the past that can't be read any more is none. */
+function parseQuietly(text: string | undefined): Feature | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parseDocument(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function parseAbout(text = '{}'): { actor?: string | undefined; note?: string | undefined } {
+  try {
+    const { actor, note } = JSON.parse(text);
+    return { actor, note };
+  } catch {
+    return {};
+  }
+}
+
+function isKind(kind: string | undefined): kind is Change['kind'] {
+  return kind === 'created' || kind === 'updated' || kind === 'removed' || kind === 'members';
+}

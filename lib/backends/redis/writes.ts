@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  alreadyThere,
+  changedMeanwhile,
+  HanoiError,
+  hasCode,
+  notFound,
+  shown,
+} from '../../errors.js';
+import {
+  type Head,
+  KEEP_REMOVED_MS,
+  MEMBERS_PER_WRITE,
+  REQUEST_MEMORY_MS,
+  type Write,
+  type Written,
+} from '../backend.js';
+import { type Connection, now, Refusal } from './connection.js';
+import type { Keys } from './keys.js';
+import { WRITE } from './scripts.js';
+import { LONGEST_DOCUMENT, parseHead } from './stored.js';
+
+const WRITE_SHA = createHash('sha1').update(WRITE).digest('hex');
+
+/** After a connection broke under a write: before it is tried again. */
+const PAUSE_MS = 10;
+
+/** How often the server may say that it is later than it was thought to be. */
+const MOST_LATE = 10;
+
+type Reply =
+  | readonly [outcome: 'done', serverNow: string, answer: string]
+  | readonly [outcome: 'late' | 'exists' | 'missing' | 'changed' | 'corrupt', serverNow: string];
+
+/** Applies writes, each by one script, and finds out what became of it. */
+export class Writes {
+  constructor(
+    private readonly connection: Connection,
+    private readonly keys: Keys,
+    private readonly historyLength: number,
+    private readonly timeoutMs: number,
+  ) {}
+
+  /** As the contract has it of `write`. */
+  async apply(write: Write): Promise<Written> {
+    const { name, requestId = crypto.randomUUID() } = write;
+    const text = write.document ? JSON.stringify(write.document) : '';
+    refuseUnfit(write, requestId, text);
+    const keys = this.keysOf(write, requestId);
+    const args = this.argumentsOf(write, requestId, text);
+    const deadline = now() + this.timeoutMs;
+    // Whether an attempt is out of which nothing was heard. The next one either gets its answer,
+    // by the request id, or finds that it was not applied. And the server knows the deadline, so
+    // none is applied any more once this has given up.
+    let isOut = false;
+    let late = 0;
+    const failed = (cause: unknown) =>
+      isOut ? unknown(name, requestId, cause) : notApplied(name, cause);
+    for (;;) {
+      await this.connection.ready(deadline, true).catch((cause) => {
+        throw failed(cause);
+      });
+      const until = this.connection.serverTime(deadline);
+      let reply: Reply;
+      try {
+        reply = (await this.connection.by(deadline, this.run(keys, until, args))) as Reply;
+      } catch (cause) {
+        const isRefusal = cause instanceof Refusal;
+        // Sent without a time, it only asked for it.
+        if (!isRefusal && until > 0) isOut = true;
+        const isLost = !isRefusal && hasCode(cause, 'STORE_UNAVAILABLE');
+        if (!isLost || now() + PAUSE_MS >= deadline) throw failed(cause);
+        await delay(PAUSE_MS);
+        continue;
+      }
+      const [outcome, serverNow, answer] = reply;
+      this.connection.learnTime(Number(serverNow));
+      if (outcome === 'late') {
+        if (now() < deadline && late++ < MOST_LATE) continue;
+        throw failed(new HanoiError('STORE_TIMEOUT', 'It came to Redis after its deadline.'));
+      }
+      if (outcome !== 'done') throw refusal(outcome, name);
+      return writtenOf(name, answer as string);
+    }
+  }
+
+  private async run(
+    keys: readonly string[],
+    until: number,
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    const rest = [keys.length, ...keys, until, ...args];
+    try {
+      return await this.connection.send('evalsha', WRITE_SHA, ...rest);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.word !== 'NOSCRIPT') throw error;
+      return this.connection.send('eval', WRITE, ...rest);
+    }
+  }
+
+  private keysOf({ name, document }: Write, requestId: string): string[] {
+    const { keys } = this;
+    const kind = document === undefined ? 'members' : 'documents';
+    return [
+      keys.features,
+      keys.heads,
+      keys.token,
+      keys.history(kind, name),
+      keys.log(kind),
+      keys.request(requestId),
+      keys.users,
+      keys.channel,
+    ];
+  }
+
+  /** All of the script's ARGV after the deadline. */
+  private argumentsOf(write: Write, requestId: string, text: string): (string | number)[] {
+    const { name, expect, document, actor, note } = write;
+    const { add, remove } = membersOf(write);
+    return [
+      // Any random text will do where the store has none yet.
+      requestId.replaceAll(':', '').slice(0, 8) || '0',
+      name,
+      typeof expect === 'string' ? expect : 'id',
+      typeof expect === 'string' ? '' : expect.id,
+      typeof expect === 'string' ? '' : (expect.revision ?? ''),
+      document === undefined ? 'members' : document === null ? 'remove' : 'put',
+      text,
+      document?.id ?? '',
+      document?.revision ?? '',
+      this.historyLength,
+      KEEP_REMOVED_MS,
+      REQUEST_MEMORY_MS,
+      JSON.stringify({ actor, note }),
+      add.length,
+      ...add,
+      ...remove,
+    ];
+  }
+}
+
+function membersOf(write: Write): { add: readonly string[]; remove: readonly string[] } {
+  const { add = [], remove = [] } = write.document === null ? {} : write;
+  return { add, remove };
+}
+
+/** INVALID_ARGUMENT for what no backend takes. */
+function refuseUnfit(write: Write, requestId: string, text: string): void {
+  const { add, remove } = membersOf(write);
+  const ids = add.length + remove.length;
+  if (ids > MEMBERS_PER_WRITE) throw refused(write.name, `at most ${MEMBERS_PER_WRITE} ids`, ids);
+  if (text.length > LONGEST_DOCUMENT) {
+    const expected = `a document of at most ${LONGEST_DOCUMENT} characters`;
+    throw refused(write.name, expected, text.length);
+  }
+  if (requestId === '' || !requestId.isWellFormed()) {
+    throw refused(write.name, 'a well-formed request id', requestId);
+  }
+}
+
+function writtenOf(name: string, answer: string): Written {
+  const [answered, head = null, added, removed] = answer.split('\n');
+  if (answered !== name) throw refused(name, 'a request id of its own', `${answered}'s`);
+  return { head: parseHead(head) as Head, added: Number(added), removed: Number(removed) };
+}
+
+function refusal(outcome: 'exists' | 'missing' | 'changed' | 'corrupt', name: string): HanoiError {
+  switch (outcome) {
+    case 'exists':
+      return alreadyThere(name);
+    case 'missing':
+      return notFound(name);
+    case 'changed':
+      return changedMeanwhile(name);
+    case 'corrupt':
+      return new HanoiError(
+        'CORRUPT_FEATURE',
+        `What is stored of ${JSON.stringify(name)} can't be read, so its members are not touched. ` +
+          'Remove the feature and create it again, or mend it.',
+        { feature: name },
+      );
+  }
+}
+
+function refused(feature: string, expected: string, got: unknown): HanoiError {
+  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected} in a write, got ${shown(got)}.`, {
+    feature,
+  });
+}
+
+function notApplied(feature: string, cause: unknown): HanoiError {
+  if (hasCode(cause, 'CLOSED')) return cause;
+  const name = JSON.stringify(feature);
+  return new HanoiError(
+    'NOT_APPLIED',
+    `The write to ${name} was not applied: ${(cause as Error).message} Repeat it.`,
+    { feature, cause },
+  );
+}
+
+function unknown(feature: string, requestId: string, cause: unknown): HanoiError {
+  return new HanoiError(
+    'OUTCOME_UNKNOWN',
+    `Whether the write to ${JSON.stringify(feature)} was applied is not known: ` +
+      `${(cause as Error).message} Repeat it with the error's \`requestId\`, or look.`,
+    { feature, requestId, cause },
+  );
+}
