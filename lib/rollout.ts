@@ -8,7 +8,7 @@ import {
   type Selector,
   subjectFrom,
 } from './decorators.js';
-import { type CompiledFeature, decide, idUnder, type Surroundings } from './domain/decide.js';
+import { type CompiledFeature, decide, lookupId, type Surroundings } from './domain/decide.js';
 import { type Decision, failed } from './domain/decision.js';
 import type { Feature } from './domain/feature.js';
 import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
@@ -21,7 +21,14 @@ import {
   parseId,
   parseName,
 } from './domain/validate.js';
-import { HanoiError, notFound, refuseUnknownOptions, shown } from './errors.js';
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  HanoiError,
+  notFound,
+  refuseUnknownOptions,
+  shown,
+} from './errors.js';
 import { type EventName, Events, type Listener } from './events.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
 import { Snapshot, valueOr } from './snapshot.js';
@@ -155,7 +162,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     let decisions = this.decideAll(this.source.local, who);
     try {
       if (decisions === undefined || anyNeedsLookup(decisions)) {
-        const view = await this.source.readAll((feature) => this.idUnder(feature, who));
+        const view = await this.source.readAll((feature) => this.lookupId(feature, who));
         decisions = this.decideAll(view, who);
       }
       return new Snapshot<Features>(decisions, (name) => this.unknown(name));
@@ -465,7 +472,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private async lookUp(name: string, subject: unknown): Promise<Decision> {
     try {
-      const view = await this.source.read([name], (feature) => this.idUnder(feature, subject));
+      const view = await this.source.read([name], (feature) => this.lookupId(feature, subject));
       return this.decideIn(view, name, subject);
     } catch (cause) {
       return this.unavailable(name, cause);
@@ -522,7 +529,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** The store did not answer: off, which is not the same as "no such feature". */
   private unavailable(name: string, cause: unknown): Decision {
-    const code = this.closing === undefined ? 'STORE_UNAVAILABLE' : 'CLOSED';
+    const code = this.closing === undefined ? codeOf(cause) : 'CLOSED';
     this.events.report(
       new HanoiError(code, 'A check got no answer from the store, and answered closed.', {
         feature: name,
@@ -532,8 +539,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return failed(name, 'store unavailable', 'GENERAL', code);
   }
 
-  private idUnder(feature: CompiledFeature, subject: unknown): string | undefined {
-    return idUnder(feature, subject, this.surroundings);
+  private lookupId(feature: CompiledFeature, subject: unknown): string | undefined {
+    return lookupId(feature, subject, this.surroundings);
   }
 
   private inGroup(group: string, subject: unknown): boolean | undefined {
@@ -625,6 +632,12 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       yield parseId(subjectId(subject, key, this.surroundings.identify), path);
     }
   }
+}
+
+/** Why the store gave no answer, where it says so itself. */
+function codeOf(cause: unknown): ErrorCode {
+  const code = String((cause as Partial<HanoiError> | undefined)?.code);
+  return Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'STORE_UNAVAILABLE';
 }
 
 /** The promise of a part of an answer: one promise, where the answer is there. */

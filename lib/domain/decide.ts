@@ -138,7 +138,7 @@ export function decide(
 }
 
 /** The id by which this feature knows the subject; undefined where there is none to be read. */
-export function idUnder(
+function idUnder(
   feature: CompiledFeature,
   subject: unknown,
   surroundings: Surroundings,
@@ -149,6 +149,17 @@ export function idUnder(
     surroundings.unreadableSubject(feature.name, cause);
     return undefined;
   }
+}
+
+/** The id that `decide` will ask the facts about; undefined where it will not ask. */
+export function lookupId(
+  feature: CompiledFeature,
+  subject: unknown,
+  surroundings: Surroundings,
+): string | undefined {
+  if (!feature.enabled) return undefined;
+  const id = idUnder(feature, subject, surroundings);
+  return id !== undefined && feature.excluded?.has(id) ? undefined : id;
 }
 
 function matchesAny(patterns: readonly Matches[], id: string): boolean {

@@ -7,7 +7,7 @@ import type {
   Write,
 } from '../../lib/backends/backend.js';
 import { MEMBERS_PER_WRITE } from '../../lib/backends/backend.js';
-import { decide, idUnder } from '../../lib/domain/decide.js';
+import { decide, lookupId } from '../../lib/domain/decide.js';
 import type { Feature } from '../../lib/domain/feature.js';
 import { amendFeature, createFeature, type FeatureSettings } from '../../lib/domain/validate.js';
 
@@ -69,7 +69,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
     };
     const held = async (feature: string, subject: unknown): Promise<HeldFeature | undefined> => {
       const view = await backend.read([feature], (compiled) =>
-        idUnder(compiled, subject, SURROUNDINGS),
+        lookupId(compiled, subject, SURROUNDINGS),
       );
       return view.get(feature);
     };
@@ -679,7 +679,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         await create('one');
         await create('two', { percentage: 100 });
         await add('one', ['ann']);
-        const view = await backend.readAll((compiled) => idUnder(compiled, 'ann', SURROUNDINGS));
+        const view = await backend.readAll((compiled) => lookupId(compiled, 'ann', SURROUNDINGS));
         expect(new Set(view.names())).toEqual(new Set(['one', 'two']));
         for (const each of ['one', 'two']) {
           const found = view.get(each) as HeldFeature;
