@@ -11,8 +11,11 @@ import { compileStored, documentPart, parseHead, parseStored } from './stored.js
  */
 export type Membership = 'asked' | 'held';
 
-/** Ids in one command: more would keep the server from its other clients for milliseconds. */
-const MOST_IDS = 5_000;
+/**
+ * Arguments of one command: more would keep the server from its other clients for milliseconds,
+ * and Lua hands on 8,000 at most.
+ */
+const MOST_ARGUMENTS = 5_000;
 
 const NOBODY: ReadonlySet<string> = new Set();
 
@@ -144,7 +147,7 @@ function viewOf(found: HeldFeature | undefined): View {
  * Heads do not repeat. So a check that sends the question of membership first, and reads the head
  * after it, knows by the head being the one held before that the document was the same all the
  * while, also when the members were asked. That is the usual check, and one round trip. Where it
- * does not tell (no definition yet, several features at one moment), it is read in a transaction.
+ * does not tell (no definition yet, several features at one moment), a script reads it at once.
  */
 export class Checks {
   private readonly definitions = new Map<string, Definition>();
@@ -287,8 +290,7 @@ export class Checks {
     const asked = lookups.map((commands) =>
       commands.map((command) => this.connection.send(...command).catch(itself)),
     );
-    const names = groups.map(({ name }) => name);
-    const heads = await this.connection.send('hmget', this.keys.heads, names);
+    const heads = await this.connection.send('hmget', this.keys.heads, namesOf(groups));
     for (const [at, group] of groups.entries()) {
       const replies = asked[at] as readonly Promise<unknown>[];
       const members = replies.length === 0 ? [] : await Promise.all(replies);
@@ -308,12 +310,9 @@ export class Checks {
     const isByToken = complete !== undefined && complete !== 'none';
     const lookups = groups.map((group) => this.lookupsOf(group, isByToken));
     const missing = groups.filter(({ definition }) => definition === undefined);
-    const commands: Command[] = [['get', keys.token]];
-    const hasHeads = !isByToken && groups.length > 0;
-    if (hasHeads) commands.push(['hmget', keys.heads, groups.map(({ name }) => name)]);
-    if (missing.length > 0) {
-      commands.push(['hmget', keys.features, missing.map(({ name }) => name)]);
-    }
+    const forHeads = isByToken ? [] : inParts('hmget', keys.heads, namesOf(groups));
+    const forDocuments = inParts('hmget', keys.features, namesOf(missing));
+    const commands: Command[] = [['get', keys.token], ...forHeads, ...forDocuments];
     if (complete === 'none') commands.push(['hkeys', keys.heads], ['hkeys', keys.features]);
     for (const some of lookups) commands.push(...some);
     const replies = (await this.connection.atOnce(commands))[Symbol.iterator]();
@@ -321,8 +320,8 @@ export class Checks {
     const token = needed<string | null>(replies);
     if (token === null && this.hasSeenToken) throw lost();
     if (token !== null) this.hasSeenToken = true;
-    const heads = hasHeads ? needed<(string | null)[]>(replies) : undefined;
-    const documents = missing.length > 0 ? needed<(string | null)[]>(replies) : [];
+    const heads = forHeads.flatMap(() => needed<(string | null)[]>(replies));
+    const documents = forDocuments.flatMap(() => needed<(string | null)[]>(replies));
     const names = new Set(
       complete === 'none' ? [...needed<string[]>(replies), ...needed<string[]>(replies)] : [],
     );
@@ -332,11 +331,11 @@ export class Checks {
     for (const [at, group] of groups.entries()) {
       const { definition } = group;
       if (definition === undefined) {
-        this.define(group, heads?.[at] ?? null, documents[next++] ?? null);
+        this.define(group, heads[at] ?? null, documents[next++] ?? null);
         continue;
       }
       const members = (lookups[at] as Command[]).map(() => replies.next().value);
-      this.conclude(group, heads === undefined ? definition.text : (heads[at] ?? null), members);
+      this.conclude(group, isByToken ? definition.text : (heads[at] ?? null), members);
     }
     return { token, names };
   }
@@ -353,11 +352,7 @@ export class Checks {
     if (head === undefined || head.members === 0 || group.known.length === 0) return [];
     const key = this.keys.membersOf(head.id);
     if (this.membership === 'held') return held?.stamp === head.members ? [] : [['smembers', key]];
-    const commands: Command[] = [];
-    for (let from = 0; from < group.known.length; from += MOST_IDS) {
-      commands.push(['smismember', key, group.known.slice(from, from + MOST_IDS)]);
-    }
-    return commands;
+    return inParts('smismember', key, group.known);
   }
 
   /** Takes up the definition that was read, and finds it where no more need be known. */
@@ -424,6 +419,19 @@ export class Checks {
 function withoutMembers(token: string): string {
   const [epoch, documents, documentsAt, , , firstsAt] = token.split(':');
   return `${epoch}:${documents}:${documentsAt}:${firstsAt}`;
+}
+
+function namesOf(groups: readonly Group[]): string[] {
+  return groups.map(({ name }) => name);
+}
+
+/** The command on all these arguments, in as many as it takes. */
+function inParts(name: 'hmget' | 'smismember', key: string, args: readonly string[]): Command[] {
+  const commands: Command[] = [];
+  for (let from = 0; from < args.length; from += MOST_ARGUMENTS) {
+    commands.push([name, key, args.slice(from, from + MOST_ARGUMENTS)]);
+  }
+  return commands;
 }
 
 function isSameSet(names: ReadonlySet<string>, groups: readonly Group[]): boolean {

@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
 import { type ErrorCode, HanoiError, hasCode } from '../../errors.js';
+import { READ, type Script } from './scripts.js';
 
 /** What is sent, by the names of ioredis's methods: `call` would do too, but ioredis-mock has none. */
 export type CommandName =
@@ -16,12 +17,12 @@ export type CommandName =
   | 'sscan'
   | 'xrevrange';
 
-type Argument = string | number | readonly string[];
+type Argument = string | number | readonly (string | number)[];
 
-/** A command as it is sent: its name and arguments. */
-export type Command = readonly [name: CommandName, ...args: Argument[]];
+/** A command that reads, as it is sent. */
+export type Command = readonly [name: CommandName, key: string, ...args: Argument[]];
 
-type Methods<Result> = Record<CommandName, (...args: Argument[]) => Result>;
+type Methods = Record<CommandName, (...args: readonly Argument[]) => Promise<unknown>>;
 
 /** What keeps a dead or hung server from costing the app more than our own deadlines. */
 const FAIL_FAST = {
@@ -133,19 +134,37 @@ export class Connection {
   }
 
   /** Sends it now. What it rejects with is one of our own errors. */
-  send(...[name, ...args]: Command): Promise<unknown> {
-    return (this.client as unknown as Methods<Promise<unknown>>)[name](...args).catch(rethrow);
+  send(name: CommandName, ...args: readonly Argument[]): Promise<unknown> {
+    return (this.client as unknown as Methods)[name](...args).catch(rethrow);
+  }
+
+  /** Runs the script, which the server may have forgotten. */
+  async run(
+    { lua, sha }: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    try {
+      return await this.send('evalsha', sha, keys.length, keys, args);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.word !== 'NOSCRIPT') throw error;
+      return this.send('eval', lua, keys.length, keys, args);
+    }
   }
 
   /** Replies of one moment: an error in the place of a command that failed. */
   async atOnce(commands: readonly Command[]): Promise<unknown[]> {
-    const transaction = this.client.multi();
-    for (const [name, ...args] of commands) {
-      (transaction as unknown as Methods<void>)[name](...args);
-    }
-    const replies = await transaction.exec().catch(rethrow);
-    if (!replies) throw new HanoiError('STORE_UNAVAILABLE', 'A transaction came back empty.');
-    return replies.map(([error, reply]) => (error === null ? reply : storeError(error)));
+    const keys = commands.map(([, key]) => key);
+    const args = commands.flatMap(([name, , ...rest]) => {
+      const flat = rest.flat();
+      return [name, flat.length, ...flat];
+    });
+    const replies = (await this.run(READ, keys, args)) as unknown[];
+    return replies.map((reply) => {
+      if (reply instanceof Error) return storeError(reply);
+      // What is nothing in Lua comes so from ioredis-mock.
+      return reply === false ? null : reply;
+    });
   }
 
   /** The server's clock (Unix ms) at a time of ours, or a little before; 0 where not known yet. */
@@ -242,9 +261,8 @@ function rethrow(error: unknown): never {
 /** ioredis's errors carry passwords, arguments and ids: of these only what went wrong is kept. */
 function storeError(error: unknown): HanoiError {
   if (error instanceof HanoiError) return error;
-  const { name, message, code, previousErrors, lastNodeError } = error as IoredisError;
-  const reason = previousErrors?.[0] ?? lastNodeError;
-  if (reason !== undefined) return storeError(reason);
+  const { name, message, code, lastNodeError } = error as IoredisError;
+  if (lastNodeError !== undefined) return storeError(lastNodeError);
   // ioredis-mock gives its own no name.
   if (name === 'ReplyError' || message.startsWith('NOSCRIPT '))
     return new Refusal(/^[A-Z]+(?= |$)/.exec(message)?.[0] ?? 'ERR');
@@ -254,8 +272,6 @@ function storeError(error: unknown): HanoiError {
 
 interface IoredisError extends Error {
   readonly code?: unknown;
-  /** Of an aborted transaction: why each command was refused. */
-  readonly previousErrors?: readonly unknown[];
   /** Of a cluster that can't be reached. */
   readonly lastNodeError?: unknown;
 }

@@ -1,9 +1,39 @@
-/*
- * What runs inside the server. One script is one write: everything that it changes, it changes at
- * once, and everything that can refuse it is found out before the first change.
- */
+import { createHash } from 'node:crypto';
+
+/** What runs inside the server, in one step: nobody else's command comes in between. */
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+function script(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
 
 /**
+ * Reads at one moment. Not by MULTI: a server that is out of memory refuses to queue even reads.
+ *
+ * KEYS  one for each command
+ * ARGV  for each command its name, how many arguments come after its key, and those: at most some
+ *       thousands, which is what Lua can hand on
+ *
+ * Returns the replies in their order, an error in the place of one that failed.
+ */
+export const READ = script(`
+local replies, at = {}, 1
+for number, key in ipairs(KEYS) do
+  local count = tonumber(ARGV[at + 1])
+  replies[number] = redis.pcall(ARGV[at], key, unpack(ARGV, at + 2, at + 1 + count))
+  at = at + 2 + count
+end
+-- ioredis-mock makes nothing of a table that was filled step by step.
+if #KEYS < 5000 then return { unpack(replies, 1, #KEYS) } end
+return replies
+`);
+
+/**
+ * One write. What can refuse it is found out before the first change.
+ *
  * KEYS  1 features, 2 heads, 3 token, 4 the feature's stream of such changes, 5 the log of such
  *       changes, 6 the request, 7 what the keys of members begin with, 8 the channel
  * ARGV  1 deadline (Unix ms by this server), 2 epoch of a store without a token, 3 name,
@@ -21,7 +51,7 @@
  * are stamps: this server's microseconds, moved on where they would repeat. firstsAt is that of the
  * last time that an id got members that had none.
  */
-export const WRITE = `
+export const WRITE = script(`
 local features, heads, token, stream, log, request, users, channel = unpack(KEYS)
 local name, operation, id = ARGV[3], ARGV[7], ARGV[9]
 
@@ -165,4 +195,4 @@ end
 
 redis.call('PUBLISH', channel, table.concat({ name, kind, after }, '\\n'))
 return done(after)
-`;
+`);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   alreadyThere,
@@ -20,8 +19,6 @@ import { type Connection, now, Refusal } from './connection.js';
 import type { Keys } from './keys.js';
 import { WRITE } from './scripts.js';
 import { LONGEST_DOCUMENT, parseHead } from './stored.js';
-
-const WRITE_SHA = createHash('sha1').update(WRITE).digest('hex');
 
 /** After a connection broke under a write: before it is tried again. */
 const PAUSE_MS = 10;
@@ -64,7 +61,8 @@ export class Writes {
       const until = this.connection.serverTime(deadline);
       let reply: Reply;
       try {
-        reply = (await this.connection.by(deadline, this.run(keys, until, args))) as Reply;
+        const sent = this.connection.run(WRITE, keys, [until, ...args]);
+        reply = (await this.connection.by(deadline, sent)) as Reply;
       } catch (cause) {
         const isRefusal = cause instanceof Refusal;
         // Sent without a time, it only asked for it.
@@ -82,20 +80,6 @@ export class Writes {
       }
       if (outcome !== 'done') throw refusal(outcome, name);
       return writtenOf(name, answer as string);
-    }
-  }
-
-  private async run(
-    keys: readonly string[],
-    until: number,
-    args: readonly (string | number)[],
-  ): Promise<unknown> {
-    const rest = [keys.length, ...keys, until, ...args];
-    try {
-      return await this.connection.send('evalsha', WRITE_SHA, ...rest);
-    } catch (error) {
-      if (!(error instanceof Refusal) || error.word !== 'NOSCRIPT') throw error;
-      return this.connection.send('eval', WRITE, ...rest);
     }
   }
 
