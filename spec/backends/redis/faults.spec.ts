@@ -1,0 +1,328 @@
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
+import { createFeature } from '../../../lib/domain/validate.js';
+import type { HanoiError } from '../../../lib/errors.js';
+import { Rollout } from '../../../lib/rollout.js';
+import { RedisServer } from '../../redis-server.js';
+
+const BACKENDS = [RedisBackend, RedisSetBackend];
+const OPTIONS = { timeoutMs: 250, operationTimeoutMs: 600 };
+
+/** What each spec has opened, closed after it whatever happens. */
+const opened: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of opened.splice(0).reverse()) await close();
+});
+
+async function startServer(options: readonly string[] = [], port?: number): Promise<RedisServer> {
+  const server = await RedisServer.start(options, port);
+  opened.push(() => server.stop());
+  return server;
+}
+
+function clientOf(port: number, options: object = {}): Redis {
+  const client = new Redis({ port, lazyConnect: true, ...options });
+  client.on('error', () => {});
+  opened.push(() => client.disconnect());
+  return client;
+}
+
+function rolloutOn(
+  Backend: typeof RedisBackend | typeof RedisSetBackend,
+  client: Redis,
+  options: object = {},
+): Rollout {
+  const rollout = new Rollout(new Backend(client, { ...OPTIONS, ...options }), {
+    // What would turn everything on, if an outage were taken for "no such feature".
+    unknownFeature: true,
+  });
+  opened.push(() => rollout.close());
+  return rollout;
+}
+
+async function eventually(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await delay(20);
+}
+
+describe.each(
+  BACKENDS.flatMap((Backend) => [false, true].map((reuse) => [Backend, reuse] as const)),
+)('given a %p with reuse %p', (Backend, reuse) => {
+  async function setUp(options?: readonly string[]) {
+    const server = await startServer(options);
+    const client = clientOf(server.port);
+    const rollout = rolloutOn(Backend, client, { reuse, historyLength: 1_000 });
+    await rollout.addFeature('chat', { percentage: 100 });
+    await rollout.register('chat', 'ann');
+    expect(await rollout.isEnabled('chat', 'ann')).toBe(true);
+    return { server, client, rollout };
+  }
+
+  it('answers closed when the server is killed, and again when it is back', async () => {
+    const { server, rollout } = await setUp();
+    const inFlight = Array.from({ length: 50 }, () => rollout.decide('chat', 'ann'));
+    server.signal('SIGKILL');
+    for (const { enabled, code } of await Promise.all(inFlight)) {
+      if (!enabled) expect(code).toMatch(/^STORE_(UNAVAILABLE|TIMEOUT)$/);
+    }
+    await eventually(async () => !(await rollout.isEnabled('chat', 'ann')));
+    expect(await rollout.decide('chat', 'ann')).toMatchObject({ enabled: false, reason: 'ERROR' });
+    expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(false);
+    await expect(rollout.setPercentage('chat', 1)).rejects.toMatchObject({
+      code: expect.stringMatching(/^STORE_/),
+    });
+    await expect(rollout.register('chat', 'bob')).rejects.toMatchObject({
+      code: expect.stringMatching(/^(NOT_APPLIED|OUTCOME_UNKNOWN)$/),
+      feature: 'chat',
+    });
+
+    // Empty, so what was there is lost: that is no "no such feature".
+    await startServer([], server.port);
+    await eventually(async () => (await rollout.features().catch(() => ['away'])).length === 0);
+    expect(await rollout.decide('chat', 'ann')).toMatchObject({
+      enabled: false,
+      code: 'STORE_UNAVAILABLE',
+    });
+    expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(false);
+    await rollout.addFeature('chat');
+    expect(await rollout.isEnabled('chat', 'ann')).toBe(false);
+    await rollout.register('chat', 'bob');
+    expect(await rollout.isEnabled('chat', 'bob')).toBe(true);
+  });
+
+  it('answers closed in time when the server hangs, and right when it goes on', async () => {
+    const { server, rollout } = await setUp();
+    server.signal('SIGSTOP');
+    const decisions = await Promise.all(
+      Array.from({ length: 100 }, () => rollout.decide('chat', 'ann')),
+    );
+    for (const { enabled, code } of decisions) {
+      expect(enabled).toBe(false);
+      expect(code).toBe('STORE_TIMEOUT');
+    }
+    server.signal('SIGCONT');
+    await eventually(() => rollout.isEnabled('chat', 'ann'));
+  });
+
+  it('applies nothing any more that was given up while the server hung', async () => {
+    const { server, rollout } = await setUp();
+    server.signal('SIGSTOP');
+    const error: HanoiError = await rollout.register('chat', 'bob').then(
+      () => {
+        throw new Error('It was applied by a server that hung.');
+      },
+      (cause) => cause,
+    );
+    expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', feature: 'chat' });
+    expect(error.requestId).toEqual(expect.any(String));
+    server.signal('SIGCONT');
+    await eventually(() => rollout.isEnabled('chat', 'ann'));
+    await delay(100);
+    expect(await rollout.countMembers('chat')).toBe(1);
+    expect(await rollout.register('chat', 'bob')).toBe(1);
+  });
+
+  it('goes on when the server has forgotten its scripts', async () => {
+    const { client, rollout } = await setUp();
+    const writes = Array.from({ length: 200 }, async (_, n) => {
+      if (n % 20 === 0) await client.script('FLUSH');
+      return rollout.register('chat', `user-${n}`);
+    });
+    expect(await Promise.all(writes)).toEqual(writes.map(() => 1));
+    expect(await rollout.countMembers('chat')).toBe(201);
+    expect(await rollout.history('chat', { limit: 1_000 })).toHaveLength(202);
+  });
+
+  it('finds out what became of a write whose reply was cut', async () => {
+    const server = await startServer();
+    const proxy = await CuttingProxy.start(server.port);
+    opened.push(() => proxy.stop());
+    const rollout = rolloutOn(Backend, clientOf(proxy.port), { reuse, operationTimeoutMs: 5_000 });
+    await rollout.addFeature('chat');
+    for (let n = 0; n < 5; n++) {
+      proxy.cutNextReply();
+      expect(await rollout.register('chat', `user-${n}`)).toBe(1);
+    }
+    expect(proxy.cuts).toBe(5);
+    expect(await rollout.countMembers('chat')).toBe(5);
+    expect(await rollout.history('chat')).toHaveLength(6);
+  });
+});
+
+describe.each(BACKENDS)('given a %p', (Backend) => {
+  it('says by code that the password is wrong, and nowhere which', async () => {
+    const server = await startServer(['--requirepass', 'right-secret']);
+    const rollout = rolloutOn(Backend, clientOf(server.port, { password: 'wrong-secret' }));
+    const errors: HanoiError[] = [];
+    rollout.on('error', (error) => errors.push(error));
+    await eventually(async () => (await rollout.decide('chat', 'ann')).code === 'STORE_DENIED');
+    await expect(rollout.register('chat', 'ann')).rejects.toMatchObject({
+      code: 'NOT_APPLIED',
+      cause: { code: 'STORE_DENIED' },
+    });
+    await expect(rollout.features()).rejects.toMatchObject({ code: 'STORE_DENIED' });
+    expect(errors).not.toEqual([]);
+    for (const error of errors) expect(everythingIn(error)).not.toMatch(/secret/);
+  });
+
+  it('says by code that the user may not, and keeps what was asked to itself', async () => {
+    const server = await startServer();
+    const admin = clientOf(server.port);
+    const mine = rolloutOn(Backend, admin);
+    await mine.addFeature('chat', { percentage: 100 });
+    await mine.register('chat', 'secret-id');
+    await admin.call(
+      'ACL',
+      'SETUSER',
+      'denied',
+      'on',
+      '>pass',
+      '~*',
+      '&*',
+      '+@all',
+      '-smismember',
+      '-smembers',
+      '-evalsha',
+      '-eval',
+    );
+    const rollout = rolloutOn(
+      Backend,
+      clientOf(server.port, { username: 'denied', password: 'pass' }),
+    );
+    const errors: unknown[] = [];
+    rollout.on('error', (error) => errors.push(error));
+    expect(await rollout.decide('chat', 'secret-id')).toMatchObject({
+      enabled: false,
+      code: 'STORE_DENIED',
+    });
+    await rollout.register('chat', 'secret-id').catch((error) => errors.push(error));
+    expect(errors).toMatchObject([{ code: 'STORE_DENIED' }, { code: 'NOT_APPLIED' }]);
+    for (const error of errors) expect(everythingIn(error)).not.toMatch(/secret-id|pass\b/);
+  });
+
+  it('applies nothing on a server that is out of memory, says so, and answers checks', async () => {
+    const server = await startServer();
+    const rollout = rolloutOn(Backend, clientOf(server.port));
+    await rollout.addFeature('chat');
+    await clientOf(server.port).config('SET', 'maxmemory', '1');
+    await expect(rollout.register('chat', 'ann')).rejects.toMatchObject({
+      code: 'NOT_APPLIED',
+      message: expect.stringContaining('OOM'),
+    });
+    expect(await rollout.decide('chat', 'ann')).toMatchObject({ reason: 'DEFAULT' });
+    expect((await rollout.snapshot('ann')).decide('chat')).toMatchObject({ reason: 'DEFAULT' });
+  });
+
+  it('rejects what is underway when it is closed', async () => {
+    const server = await startServer();
+    const backend = new Backend(clientOf(server.port), OPTIONS);
+    const rollout = new Rollout(backend);
+    await rollout.addFeature('chat', { percentage: 100 });
+    server.signal('SIGSTOP');
+    const check = rollout.decide('chat', 'ann');
+    const write = rollout.register('chat', 'ann');
+    const read = rollout.features();
+    await delay(20);
+    await rollout.close();
+    expect(await check).toMatchObject({ enabled: false, code: 'CLOSED' });
+    await expect(write).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    await expect(read).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  it('leaves the app its client when it is closed', async () => {
+    const server = await startServer();
+    const client = clientOf(server.port);
+    for (const reuse of [false, true]) {
+      const rollout = new Rollout(new Backend(client, { reuse }));
+      await rollout.addFeature(`chat-${reuse}`);
+      rollout.on('change', () => {});
+      await rollout.close();
+      expect(await client.ping()).toBe('PONG');
+    }
+    expect(client.listenerCount('ready')).toBe(0);
+    expect(client.listenerCount('close')).toBe(0);
+    expect(client.listenerCount('end')).toBe(0);
+  });
+
+  it('refuses a write that comes too late', async () => {
+    const server = await startServer();
+    const admin = clientOf(server.port);
+    const backend = new Backend(clientOf(server.port), OPTIONS);
+    opened.push(() => backend.close());
+    const document = createFeature('chat', 'id', {});
+    await backend.write({ name: 'chat', expect: 'absent', document });
+    // Writes wait in the server, and are run when their time is over.
+    await admin.call('CLIENT', 'PAUSE', '900', 'WRITE');
+    const write = { name: 'chat', expect: 'present', add: ['ann'], requestId: 'r1' } as const;
+    await expect(backend.write(write)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    await delay(600);
+    expect(await backend.countMembers('chat')).toBe(0);
+    expect(await backend.write(write)).toMatchObject({ added: 1 });
+  });
+});
+
+/** All that a logger could print of it. */
+function everythingIn(error: unknown): string {
+  const parts: string[] = [];
+  for (let at = error; at instanceof Error; at = at.cause) {
+    parts.push(at.message, at.stack ?? '', JSON.stringify(at, Object.getOwnPropertyNames(at)));
+  }
+  return parts.join('\n');
+}
+
+/** A TCP connection in between, which can lose a reply. */
+class CuttingProxy {
+  cuts = 0;
+  private isCutting: boolean = false;
+
+  private constructor(
+    private readonly server: Server,
+    private readonly sockets: Set<Socket>,
+  ) {}
+
+  static async start(to: number): Promise<CuttingProxy> {
+    const sockets = new Set<Socket>();
+    const server = createServer();
+    const proxy = new CuttingProxy(server, sockets);
+    server.on('connection', (near) => {
+      const far = connect(to, '127.0.0.1');
+      for (const socket of [near, far]) {
+        sockets.add(socket);
+        socket.on('error', () => {});
+        socket.on('close', () => {
+          sockets.delete(socket);
+          near.destroy();
+          far.destroy();
+        });
+      }
+      let isScript = false;
+      near.on('data', (data) => {
+        isScript ||= data.includes('evalsha');
+        far.write(data);
+      });
+      far.on('data', (data) => {
+        if (proxy.isCutting && isScript && !data.includes('NOSCRIPT')) {
+          proxy.isCutting = false;
+          proxy.cuts++;
+          near.destroy();
+        } else near.write(data);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.server.address() as { port: number }).port;
+  }
+
+  cutNextReply(): void {
+    this.isCutting = true;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
