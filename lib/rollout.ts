@@ -470,12 +470,16 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return this.lookUp(name, subject);
   }
 
-  private async lookUp(name: string, subject: unknown): Promise<Decision> {
+  private lookUp(name: string, subject: unknown): Promise<Decision> {
     try {
-      const view = await this.source.read([name], (feature) => this.lookupId(feature, subject));
-      return this.decideIn(view, name, subject);
+      return this.source
+        .read([name], (feature) => this.lookupId(feature, subject))
+        .then(
+          (view) => this.decideIn(view, name, subject),
+          (cause) => this.unavailable(name, cause),
+        );
     } catch (cause) {
-      return this.unavailable(name, cause);
+      return Promise.resolve(this.unavailable(name, cause));
     }
   }
 

@@ -59,8 +59,13 @@ class Group {
   readIds(definition: Definition): void {
     if (this.definition === definition) return;
     this.definition = definition;
-    this.ids = this.asks.map(({ idOf }) => idOf(definition.compiled));
-    this.known = this.ids.filter((id) => id !== undefined);
+    this.ids = [];
+    this.known = [];
+    for (const { idOf } of this.asks) {
+      const id = idOf(definition.compiled);
+      this.ids.push(id);
+      if (id !== undefined) this.known.push(id);
+    }
   }
 
   /** Found, with what is known of the members: all of them, or a flag for each known id. */
@@ -86,7 +91,8 @@ class Group {
   }
 
   answer(): void {
-    for (const [at, { resolve }] of this.asks.entries()) resolve(viewOf(this.found?.[at]));
+    const { asks, found } = this;
+    for (let at = 0; at < asks.length; at++) (asks[at] as Ask).resolve(viewOf(found?.[at]));
   }
 }
 
@@ -156,6 +162,7 @@ export class Checks {
   private turn: Turn | undefined;
   private readonly underway = new Set<Turn>();
   private hasSeenToken = false;
+  private closed: HanoiError | undefined;
 
   constructor(
     private readonly connection: Connection,
@@ -190,14 +197,16 @@ export class Checks {
     this.hasSeenToken = true;
   }
 
-  /** Rejects what is underway. */
+  /** Rejects what is underway, and what comes. */
   close(error: HanoiError): void {
+    this.closed = error;
     this.turn?.end(error);
     for (const turn of this.underway) turn.end(error);
     this.definitions.clear();
   }
 
   private open(): Turn {
+    if (this.closed !== undefined) throw this.closed;
     if (this.turn === undefined) {
       this.turn = new Turn();
       setImmediate(() => this.begin());

@@ -66,7 +66,9 @@ if answered then return { 'done', now, answered } end
 if tonumber(now) > tonumber(ARGV[1]) then return { 'late', now } end
 
 local head = redis.call('HGET', heads, name)
-local before = redis.call('HGET', features, name)
+-- Beside members, only whether there is one.
+local before = redis.call(operation == 'members' and 'HEXISTS' or 'HGET', features, name)
+if before == 0 then before = false end
 local oldId, oldRevision, oldDocument, oldMembers
 if head then
   oldId, oldRevision, oldDocument, oldMembers = string.match(head, '^(.*):(%d+):(%d+):(%d+)$')

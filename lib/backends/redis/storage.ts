@@ -93,13 +93,11 @@ export abstract class RedisStorage implements Backend {
     this.writes = new Writes(this.connection, this.keys, historyLength, operationTimeoutMs);
   }
 
-  async read(names: readonly string[], idOf: IdOf): Promise<View> {
-    this.refuseClosed();
+  read(names: readonly string[], idOf: IdOf): Promise<View> {
     return this.checks.read(names, idOf);
   }
 
-  async readAll(idOf: IdOf): Promise<View> {
-    this.refuseClosed();
+  readAll(idOf: IdOf): Promise<View> {
     return this.checks.readAll(idOf);
   }
 

@@ -1,0 +1,154 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
+import { Rollout } from '../../../lib/rollout.js';
+import { useRedis } from '../../redis-server.js';
+
+const redis = useRedis();
+let client: Redis;
+let monitor: Redis;
+/** The commands that clients have sent, without those within scripts. */
+let seen: string[][] = [];
+
+beforeAll(async () => {
+  client = new Redis(redis.server.port);
+  monitor = await new Redis(redis.server.port).monitor();
+  monitor.on('monitor', (_time: string, args: string[], source: string) => {
+    if (source !== 'lua') seen.push([args[0]?.toLowerCase() as string, ...args.slice(1)]);
+  });
+});
+afterAll(() => {
+  monitor.disconnect();
+  client.disconnect();
+});
+beforeEach(() => client.flushall());
+
+/** What was sent while this ran. */
+async function sent(run: () => Promise<unknown>): Promise<string[][]> {
+  await client.ping('before');
+  while (!seen.some((args) => args[1] === 'before')) await delay(1);
+  seen = [];
+  await run();
+  await client.ping('after');
+  while (!seen.some((args) => args[1] === 'after')) await delay(1);
+  const commands = seen.filter(([name]) => name !== 'ping');
+  seen = [];
+  return commands;
+}
+
+const names = (commands: string[][]) => commands.map(([name]) => name);
+
+describe.each([RedisBackend, RedisSetBackend])('given a %p', (Backend) => {
+  const isSet = Backend === RedisSetBackend;
+  let rollout: Rollout;
+  let other: Rollout;
+  beforeEach(async () => {
+    rollout = new Rollout(new Backend(client));
+    other = new Rollout(new Backend(client));
+    await other.addFeature('list', { percentage: 20 });
+    await other.register('list', ['ann', 'bob']);
+    await other.addFeature('share', { percentage: 50 });
+    await rollout.snapshot('ann');
+    await Promise.all([rollout.isEnabled('list', 'ann'), rollout.isEnabled('share', 'ann')]);
+  });
+  afterEach(async () => {
+    await rollout.close();
+    await other.close();
+  });
+
+  it('asks once for all that is asked in a turn', async () => {
+    const ids = Array.from({ length: 500 }, (_, n) => `user-${n}`);
+    const commands = await sent(() =>
+      Promise.all(
+        ids.flatMap((id) => [rollout.isEnabled('list', id), rollout.variant('share', id)]),
+      ),
+    );
+    expect(names(commands)).toEqual(isSet ? ['smismember', 'hmget'] : ['hmget']);
+    expect(commands.at(-1)?.slice(2)).toEqual(['list', 'share']);
+  });
+
+  it('asks for nothing but the head where no members can matter', async () => {
+    expect(names(await sent(() => rollout.isEnabled('share', 'ann')))).toEqual(['hmget']);
+    expect(names(await sent(() => rollout.isEnabled('list', undefined)))).toEqual(['hmget']);
+    await other.disable('list');
+    await rollout.isEnabled('list', 'ann');
+    expect(names(await sent(() => rollout.isEnabled('list', 'ann')))).toEqual(['hmget']);
+  });
+
+  it('reads a definition again only when its head has moved', async () => {
+    const documents = (commands: string[][]) =>
+      commands.filter((args) => args.some((arg) => arg.endsWith(':features')));
+    expect(documents(await sent(() => rollout.isEnabled('list', 'ann')))).toHaveLength(0);
+    await other.setPercentage('list', 30);
+    expect(documents(await sent(() => rollout.isEnabled('list', 'ann')))).toHaveLength(1);
+    await other.register('list', 'eve');
+    expect(documents(await sent(() => rollout.isEnabled('list', 'ann')))).toHaveLength(0);
+    expect(documents(await sent(() => rollout.isEnabled('share', 'ann')))).toHaveLength(0);
+  });
+
+  it('takes a snapshot in one round trip', async () => {
+    await rollout.snapshot('ann');
+    const commands = await sent(async () => {
+      const flags = await rollout.snapshot('bob');
+      expect(flags.decide('list').detail).toBe('member');
+    });
+    expect(names(commands)).toEqual(['evalsha']);
+    const together = await sent(() =>
+      Promise.all(Array.from({ length: 50 }, (_, n) => rollout.snapshot(`user-${n}`))),
+    );
+    expect(names(together)).toEqual(['evalsha']);
+  });
+
+  it('sees in a snapshot what others change, also the first member of all', async () => {
+    const detail = async (name: string) => (await rollout.snapshot('eve')).decide(name).detail;
+    await other.setPercentage('share', 0);
+    expect(await detail('share')).toBe('no gate');
+    await other.register('share', 'eve');
+    expect(await detail('share')).toBe('member');
+    await other.addFeature('new', { percentage: 100 });
+    expect(await detail('new')).toBe('percentage');
+    await other.remove('new');
+    expect(await detail('new')).toBe('unknown feature');
+    await other.deactivate('share');
+    expect(await detail('share')).toBe('no gate');
+  });
+
+  it('answers every check of a crowd for itself', async () => {
+    const ids = Array.from({ length: 12_000 }, (_, n) => `user-${n}`);
+    await other.setPercentage('list', 0);
+    await other.register(
+      'list',
+      ids.filter((_, n) => n % 3 === 0),
+    );
+    const answers = await Promise.all(ids.map((id) => rollout.isEnabled('list', id)));
+    expect(answers.filter((isOn, n) => isOn !== (n % 3 === 0))).toEqual([]);
+  });
+
+  it('gives each check the answer of one moment, while the feature keeps changing', async () => {
+    // In each state either everybody is excluded and a member, or neither: never on.
+    await other.update('list', { percentage: 0, excluded: ['kim'] });
+    await other.register('list', 'kim');
+    let isOver: boolean = false;
+    const writing = (async () => {
+      for (let n = 0; n < 100; n++) {
+        await other.unregister('list', 'kim');
+        await other.unexclude('list', 'kim');
+        await other.exclude('list', 'kim');
+        await other.register('list', 'kim');
+      }
+    })().finally(() => {
+      isOver = true;
+    });
+    let checks = 0;
+    while (!isOver) {
+      const [one, all] = await Promise.all([
+        rollout.isEnabled('list', 'kim'),
+        rollout.snapshot('kim'),
+      ]);
+      expect([one, all.isEnabled('list')]).toEqual([false, false]);
+      checks++;
+    }
+    await writing;
+    expect(checks).toBeGreaterThan(10);
+  });
+});
