@@ -61,7 +61,7 @@ export class Connection {
   private readonly client: Redis | Cluster;
   private lastProblem: HanoiError | undefined;
   private readonly waiting = new Set<() => void>();
-  private readonly underway = new Set<(error: HanoiError) => void>();
+  private readonly underway = new Set<(error: unknown) => void>();
   private readonly onReady = () => this.wake();
   private readonly onGone = () => {
     // What comes back may be another server, with another clock.
@@ -123,13 +123,20 @@ export class Connection {
   /** Settles as the work does; or rejects with STORE_TIMEOUT at the deadline, and as `close` says. */
   by<Result>(deadline: number, work: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(timedOut()), Math.max(0, deadline - now()));
-      this.underway.add(reject);
+      const fail = (error: unknown) => {
+        done();
+        reject(error);
+      };
+      const timer = setTimeout(() => fail(timedOut()), Math.max(0, deadline - now()));
       const done = () => {
         clearTimeout(timer);
-        this.underway.delete(reject);
+        this.underway.delete(fail);
       };
-      work.finally(done).then(resolve, reject);
+      this.underway.add(fail);
+      work.then((result) => {
+        done();
+        resolve(result);
+      }, fail);
     });
   }
 

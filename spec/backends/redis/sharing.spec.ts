@@ -12,7 +12,7 @@ let seen: string[][] = [];
 
 beforeAll(async () => {
   client = new Redis(redis.server.port);
-  monitor = await new Redis(redis.server.port).monitor();
+  monitor = await client.monitor();
   monitor.on('monitor', (_time: string, args: string[], source: string) => {
     if (source !== 'lua') seen.push([args[0]?.toLowerCase() as string, ...args.slice(1)]);
   });
