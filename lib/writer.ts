@@ -1,9 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type Backend,
+  type Creation,
   MEMBERS_PER_WRITE,
   type MembersWrite,
   type Present,
+  type Replacement,
   type Source,
   type Written,
 } from './backends/backend.js';
@@ -20,6 +22,11 @@ export interface WriteOptions {
   actor?: string;
   /** Why, for the history. */
   note?: string;
+  /**
+   * Names this write, so that it can be repeated: within ten minutes the same id with the same
+   * feature applies nothing twice, and gets the first one's answer.
+   */
+  requestId?: string;
 }
 
 export interface MembersOptions extends Omit<WriteOptions, 'expect'> {
@@ -50,10 +57,9 @@ export class Writer {
     this.backend = 'write' in source ? (source as Backend) : READ_ONLY;
   }
 
-  async create(feature: Feature, { actor, note }: WriteOptions): Promise<Feature> {
+  async create(feature: Feature, { actor, note, requestId }: WriteOptions): Promise<Feature> {
     const { name } = feature;
-    await this.backend.write({ name, expect: 'absent', document: feature, actor, note });
-    return feature;
+    return this.put({ name, expect: 'absent', document: feature, actor, note, requestId });
   }
 
   /**
@@ -72,36 +78,30 @@ export class Writer {
         if (stored.problem !== undefined) throw stored.problem;
         const { feature } = stored;
         const { id, revision } = feature;
-        const { expect, actor, note } = options;
-        if (expect !== undefined && (expect.id !== id || expect.revision !== revision)) {
-          throw changedMeanwhile(name);
-        }
-        const changed = change(feature);
-        if (changed === feature) return feature;
+        const { expect = { id, revision }, actor, note, requestId } = options;
+        const isExpected = expect.id === id && expect.revision === revision;
+        // A write that is repeated may itself be what has changed it: the backend knows.
+        if (!isExpected && requestId === undefined) throw changedMeanwhile(name);
+        const document = change(feature);
+        if (document === feature) return feature;
         try {
-          await this.backend.write({
-            name,
-            expect: { id, revision },
-            document: changed,
-            actor,
-            note,
-          });
-          return changed;
+          return await this.put({ name, expect, document, actor, note, requestId });
         } catch (error) {
-          if (!hasCode(error, 'CONFLICT') || attempt === ATTEMPTS) throw error;
+          if (!hasCode(error, 'CONFLICT') || !isExpected || attempt === ATTEMPTS) throw error;
         }
       }
     });
   }
 
   /** Removes whatever is there, also a document that can't be read. */
-  async remove(name: string, { expect, actor, note }: WriteOptions): Promise<void> {
+  async remove(name: string, { expect, actor, note, requestId }: WriteOptions): Promise<void> {
     await this.backend.write({
       name,
       expect: expect ?? 'present',
       document: null,
       actor,
       note,
+      requestId,
     });
   }
 
@@ -125,8 +125,10 @@ export class Writer {
     let expect: Present = 'present';
     let done = 0;
     let changed = 0;
+    const { requestId } = options;
     for await (const batch of batchesOf(ids)) {
-      const written = await this.backend.write(membersWrite(name, expect, kind, batch, options));
+      const own = { ...options, requestId: requestId && `${requestId}/${done}` };
+      const written = await this.backend.write(membersWrite(name, expect, kind, batch, own));
       // Removed and created again in between, it is another feature: stop there.
       expect = { id: written.head.id };
       done += batch.length;
@@ -135,6 +137,17 @@ export class Writer {
       await nextTurn();
     }
     return changed;
+  }
+
+  /** Resolves with the document that is there by this write, also if it is repeated. */
+  private async put(write: Creation | Replacement): Promise<Feature> {
+    const { name, document } = write;
+    const { head } = await this.backend.write(write);
+    if (head.id === document.id && head.revision === document.revision) return document;
+    const stored = await this.source.load(name);
+    if (stored === undefined) throw notFound(name);
+    if (stored.problem !== undefined) throw stored.problem;
+    return stored.feature;
   }
 
   private inTurn<Result>(name: string, task: () => Promise<Result>): Promise<Result> {
@@ -157,7 +170,7 @@ function membersWrite(
   expect: Present,
   kind: 'add' | 'remove',
   ids: readonly string[],
-  { actor, note }: WriteOptions,
+  { actor, note, requestId }: { [Key in 'actor' | 'note' | 'requestId']?: string | undefined },
 ): MembersWrite {
   return {
     name,
@@ -166,6 +179,7 @@ function membersWrite(
     remove: kind === 'remove' ? ids : undefined,
     actor,
     note,
+    requestId,
   };
 }
 

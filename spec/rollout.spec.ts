@@ -389,6 +389,48 @@ describe('changing a feature', () => {
   });
 });
 
+describe('a write that is repeated with its request id', () => {
+  const requestId = 'r1';
+
+  it('adds a feature once, and resolves with that one', async () => {
+    const first = await rollout.addFeature('chat', { percentage: 5 }, { requestId });
+    expect(await rollout.addFeature('chat', { percentage: 5 }, { requestId })).toEqual(first);
+    expect(await rollout.history('chat')).toHaveLength(1);
+  });
+
+  it('changes it once, also where the change depends on what is there', async () => {
+    const added = await rollout.addFeature('chat');
+    const first = await rollout.toggle('chat', { requestId });
+    expect(first.enabled).toBe(false);
+    expect(await rollout.toggle('chat', { requestId })).toEqual(first);
+    const set = { requestId: 'r2', expect: first };
+    const second = await rollout.setPercentage('chat', 7, set);
+    expect(await rollout.setPercentage('chat', 7, set)).toEqual(second);
+    expect(await rollout.deactivate('chat', { requestId: 'r3' })).toEqual(
+      await rollout.deactivate('chat', { requestId: 'r3' }),
+    );
+    await expect(
+      rollout.setPercentage('chat', 8, { requestId: 'r4', expect: added }),
+    ).rejects.toMatchObject({ code: 'CONFLICT' });
+    expect(await rollout.history('chat')).toHaveLength(4);
+  });
+
+  it('registers once, one or many, and removes once', async () => {
+    await rollout.addFeature('chat');
+    const many = Array.from({ length: 2_500 }, (_, n) => `user-${n}`);
+    expect(await rollout.register('chat', many, { requestId })).toBe(2_500);
+    expect(await rollout.register('chat', 'ann', { requestId: 'r2' })).toBe(1);
+    await rollout.unregister('chat', ['user-1', 'user-2000', 'ann']);
+    expect(await rollout.register('chat', many, { requestId })).toBe(2_500);
+    expect(await rollout.register('chat', 'ann', { requestId: 'r2' })).toBe(1);
+    expect(await rollout.countMembers('chat')).toBe(2_498);
+    await rollout.remove('chat', { requestId: 'r3' });
+    await rollout.addFeature('chat');
+    await rollout.remove('chat', { requestId: 'r3' });
+    expect(await rollout.get('chat')).toBeDefined();
+  });
+});
+
 describe('members', () => {
   beforeEach(() => rollout.addFeature('chat'));
 
