@@ -1,3 +1,4 @@
+export { type RedisDataOptions, type RedisReader, readRedis } from './from-redis.js';
 export { readHanoi } from './hanoi.js';
 export {
   type Imported,
