@@ -34,6 +34,10 @@ await rollout.setPercentage('cdc_on', 100);
 console.log(`\nAt 100%, 44488: ${(await rollout.isEnabled('cdc_on', '44488')) ? 'yes' : 'no'}`);
 await rollout.close();
 
+if (process.env.REDIS_URL === undefined) {
+  console.log('\nWith REDIS_URL set, it goes on with two processes that share a feature.');
+} else await import('./two-processes.js');
+
 function print(table) {
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
   const line = widths.map((width) => '─'.repeat(width + 2));
