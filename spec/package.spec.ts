@@ -1,14 +1,16 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { program } from './readme.js';
+import { useRedis } from './redis-server.js';
 
 // What is published, as its users meet it: packed, installed in an empty folder, and run there.
 jest.setTimeout(120_000);
 
 const run = promisify(execFile);
+const redis = useRedis();
 const root = resolve(__dirname, '..');
 
 const compilers = [
@@ -107,7 +109,8 @@ describe('the packed package', () => {
 
     await write('package.json', '{ "name": "consumer", "private": true }');
     const quick = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-    await run('npm', ['install', ...quick, `./${tarball.filename}`], { cwd: folder });
+    const ioredis = 'ioredis@^5.11.1';
+    await run('npm', ['install', ...quick, `./${tarball.filename}`, ioredis], { cwd: folder });
 
     const installed = await readFile(join(folder, 'node_modules/hanoi/package.json'), 'utf8');
     entryPoints = Object.keys(JSON.parse(installed).exports)
@@ -156,8 +159,31 @@ describe('the packed package', () => {
       console.log('\\nthe README runs');`,
     );
     await compile(compilers[0][1], 'readme.mts');
-    const { stdout } = await run(process.execPath, ['readme.mjs'], { cwd: folder });
+    const env = { ...process.env, REDIS_URL: redis.server.url };
+    const { stdout } = await run(process.execPath, ['readme.mjs'], { cwd: folder, env });
     expect(stdout).toContain('\nthe README runs\n');
+  });
+
+  it.each(['ioredis', 'ioredis-6'])('takes the clients of %s by their types', async (ioredis) => {
+    const place = join(folder, 'node_modules/ioredis');
+    await rm(place, { recursive: true });
+    await cp(join(root, 'node_modules', ioredis), place, { recursive: true });
+    await write(
+      'clients.mts',
+      `import { Cluster, Redis } from 'ioredis';
+      import { readRedis } from 'hanoi/import';
+      import { RedisBackend, RedisSetBackend } from 'hanoi/redis';
+      export const all = (redis: Redis, cluster: Cluster) => [
+        new RedisBackend(redis),
+        new RedisBackend(cluster, { namespace: 'shop' }),
+        new RedisSetBackend(redis, { reuse: true }),
+        new RedisSetBackend(cluster),
+        readRedis(redis, 'hanoi'),
+        // @ts-expect-error no such option
+        new RedisBackend(redis, { nameSpace: 'shop' }),
+      ];`,
+    );
+    await compile(compilers[0][1], 'clients.mts');
   });
 
   it('can be required in a jest test that is CommonJS', async () => {

@@ -1,7 +1,12 @@
 import { transformSync } from '@swc/core';
+import * as ioredis from 'ioredis';
+import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
 import { program, README, snippets } from './readme.js';
+import { useRedis } from './redis-server.js';
+
+const redis = useRedis();
 
 describe('the README', () => {
   it('shows at least ten snippets, the first of eight lines', () => {
@@ -33,7 +38,13 @@ describe('the README', () => {
       // The program awaits at its top level; as a function's body it may.
       isModule: true,
     });
-    const modules: Record<string, unknown> = { hanoi, 'hanoi/import': hanoiImport };
+    const modules: Record<string, unknown> = {
+      hanoi,
+      'hanoi/import': hanoiImport,
+      'hanoi/redis': hanoiRedis,
+      ioredis,
+    };
+    process.env.REDIS_URL = redis.server.url;
     const printed = jest.spyOn(console, 'log').mockImplementation(() => {});
     const run = new Function(
       'require',

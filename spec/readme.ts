@@ -28,3 +28,8 @@ export function program(): string {
   );
   return all.join('\n');
 }
+
+/** The README's `ACL SETUSER` lines, as commands. */
+export function users(): string[][] {
+  return [...README.matchAll(/^ACL SETUSER .+$/gm)].map(([line]) => line.split(' '));
+}

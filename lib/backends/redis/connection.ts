@@ -271,8 +271,11 @@ function storeError(error: unknown): HanoiError {
   const { name, message, code, lastNodeError } = error as IoredisError;
   if (lastNodeError !== undefined) return storeError(lastNodeError);
   // ioredis-mock gives its own no name.
-  if (name === 'ReplyError' || message.startsWith('NOSCRIPT '))
-    return new Refusal(/^[A-Z]+(?= |$)/.exec(message)?.[0] ?? 'ERR');
+  if (name === 'ReplyError' || message.startsWith('NOSCRIPT ')) {
+    // A script that comes upon what its user may not do is told so in other words.
+    const isDenied = message.includes("The user executing the script can't");
+    return new Refusal(isDenied ? 'NOPERM' : (/^[A-Z]+(?= |$)/.exec(message)?.[0] ?? 'ERR'));
+  }
   const why = typeof code === 'string' ? ` (${code})` : '';
   return new HanoiError('STORE_UNAVAILABLE', `Redis was not reached${why}.`);
 }

@@ -36,7 +36,8 @@ return replies
  *
  * KEYS  1 features, 2 heads, 3 token, 4 the feature's stream of such changes, 5 the log of such
  *       changes, 6 the request, 7 what the keys of members begin with, 8 the channel
- * ARGV  1 deadline (Unix ms by this server), 2 epoch of a store without a token, 3 name,
+ * ARGV  1 deadline (Unix ms by this server; 0, which is always late, to ask for its time, and
+ *       whether its user may do all of this: a write must not stop half-way for that), 2 epoch of a store without a token, 3 name,
  *       4 'absent', 'present' or 'id', 5 the expected id, 6 the expected revision or '',
  *       7 'put', 'remove' or 'members', 8 document, 9 its id, 10 its revision,
  *       11 length of the streams, 12 ms that members set aside are kept, 13 ms that the answer is
@@ -63,6 +64,17 @@ local now = whole(math.floor(micros / 1000))
 
 local answered = redis.call('GET', request)
 if answered then return { 'done', now, answered } end
+if ARGV[1] == '0' and redis.acl_check_cmd then
+  for _, command in ipairs({
+    { 'SET', token, '' }, { 'HSET', features, '', '' }, { 'HDEL', heads, '' },
+    { 'SADD', users, '' }, { 'SREM', users, '' }, { 'XADD', stream, '*', '', '' },
+    { 'XDEL', log, '0-1' }, { 'PERSIST', users }, { 'PEXPIRE', users, 1 }, { 'PUBLISH', channel, '' },
+  }) do
+    if not redis.acl_check_cmd(unpack(command)) then
+      return redis.error_reply('NOPERM ' .. command[1])
+    end
+  end
+end
 if tonumber(now) > tonumber(ARGV[1]) then return { 'late', now } end
 
 local head = redis.call('HGET', heads, name)
