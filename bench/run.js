@@ -3,12 +3,23 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
-const BENCHES = ['check.js', 'hanoi.js', 'members.js'];
+const BENCHES = [
+  'check.js',
+  'hanoi.js',
+  'members.js',
+  'redis-checks.js',
+  'redis-hanoi.js',
+  'redis-members.js',
+  'redis-writes.js',
+];
 const at = (path) => new URL(path, import.meta.url);
 const read = (path) => readFileSync(at(path), 'utf8');
 
 const { dependencies } = JSON.parse(read('package.json'));
-const versions = Object.entries(dependencies).map(([name, version]) => `${name} ${version}`);
+const ioredis = JSON.parse(read('../node_modules/ioredis/package.json')).version;
+const versions = Object.entries({ ...dependencies, ioredis }).map(
+  ([name, version]) => `${name} ${version}`,
+);
 const sections = [
   `${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0].model}, Node ${process.versions.node}; ${versions.join(', ')}.`,
 ];
