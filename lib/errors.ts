@@ -96,6 +96,15 @@ export function changedMeanwhile(feature: string): HanoiError {
   );
 }
 
+/** NOT_APPLIED: what kept the write from the store. */
+export function notApplied(feature: string, cause: unknown): HanoiError {
+  return new HanoiError(
+    'NOT_APPLIED',
+    `The write to ${JSON.stringify(feature)} was not applied: ${(cause as Error).message} Repeat it.`,
+    { feature, cause },
+  );
+}
+
 /** A value as an error message shows it: its JSON, cut to 60 characters, and its type. */
 export function shown(value: unknown): string {
   if (value === undefined || value === null) return String(value);

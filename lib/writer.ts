@@ -10,7 +10,7 @@ import {
   type Written,
 } from './backends/backend.js';
 import type { Feature } from './domain/feature.js';
-import { changedMeanwhile, HanoiError, hasCode, notFound } from './errors.js';
+import { changedMeanwhile, HanoiError, hasCode, notApplied, notFound } from './errors.js';
 
 export interface WriteOptions {
   /**
@@ -73,10 +73,9 @@ export class Writer {
   ): Promise<Feature> {
     return this.inTurn(name, async () => {
       for (let attempt = 1; ; attempt++) {
-        const stored = await this.source.load(name);
-        if (stored === undefined) throw notFound(name);
-        if (stored.problem !== undefined) throw stored.problem;
-        const { feature } = stored;
+        const feature = await this.load(name).catch((cause) => {
+          throw isOfStore(cause) ? notApplied(name, cause) : cause;
+        });
         const { id, revision } = feature;
         const { expect = { id, revision }, actor, note, requestId } = options;
         const isExpected = expect.id === id && expect.revision === revision;
@@ -144,6 +143,10 @@ export class Writer {
     const { name, document } = write;
     const { head } = await this.backend.write(write);
     if (head.id === document.id && head.revision === document.revision) return document;
+    return this.load(name);
+  }
+
+  private async load(name: string): Promise<Feature> {
     const stored = await this.source.load(name);
     if (stored === undefined) throw notFound(name);
     if (stored.problem !== undefined) throw stored.problem;
@@ -159,6 +162,11 @@ export class Writer {
     turn.then(done, done);
     return turn;
   }
+}
+
+/** Whether the store failed, rather than answered. */
+function isOfStore(error: unknown): boolean {
+  return error instanceof Error && String((error as Partial<HanoiError>).code).startsWith('STORE_');
 }
 
 function changedCount({ added, removed }: Written): number {

@@ -16,7 +16,8 @@ import type { HanoiError } from '../errors.js';
  *
  * Atomicity. One `write` is one step: the condition, the document, the members, the head, the
  * token and the history entry change together or not at all, and no reader sees a part. What one
- * read returns, all features and facts of it, is one moment.
+ * read returns, all features and facts of it, is one moment. Writes of members that nobody has
+ * waited for may become one step, and one history entry that names all of them.
  *
  * Order. The writes of one feature have one order, the same for every reader. A write that has
  * resolved is seen by every `load`, `loadAll`, `read` and `readAll` that begins afterwards, from

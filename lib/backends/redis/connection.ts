@@ -44,6 +44,9 @@ const FAIL_FAST_NODE = {
   autoResubscribe: false,
 };
 
+/** Timers fire up to a ms early, and the server's clock is read in whole ms. */
+const EARLY_MS = 5;
+
 /** Half at random, so that a fleet does not come back as one. */
 function retryDelay(attempt: number): number {
   return (0.5 + Math.random() / 2) * Math.min(50 * 2 ** (attempt - 1), 1_000);
@@ -174,9 +177,9 @@ export class Connection {
     });
   }
 
-  /** The server's clock (Unix ms) at a time of ours, or a little before; 0 where not known yet. */
+  /** The server's clock (Unix ms) at a time of ours, or some ms before; 0 where not known yet. */
   serverTime(at: number): number {
-    return this.behind === undefined ? 0 : Math.floor(at + this.behind);
+    return this.behind === undefined ? 0 : Math.floor(at + this.behind - EARLY_MS);
   }
 
   /** The server said what time it was (Unix ms) in a reply that came now. */

@@ -35,17 +35,20 @@ return replies
  * One write. What can refuse it is found out before the first change.
  *
  * KEYS  1 features, 2 heads, 3 token, 4 the feature's stream of such changes, 5 the log of such
- *       changes, 6 the request, 7 what the keys of members begin with, 8 the channel
+ *       changes, 6 the request, 7 what the keys of members begin with, 8 the channel, 9 the request
+ *       of the batch that this was in before
  * ARGV  1 deadline (Unix ms by this server; 0, which is always late, to ask for its time, and
- *       whether its user may do all of this: a write must not stop half-way for that), 2 epoch of a store without a token, 3 name,
- *       4 'absent', 'present' or 'id', 5 the expected id, 6 the expected revision or '',
+ *       whether its user may do all of this: a write must not stop half-way for that), 2 epoch of
+ *       a store without a token, 3 name, 4 'absent', 'present' or 'id', 5 the expected id, 6 the expected revision or '',
  *       7 'put', 'remove' or 'members', 8 document, 9 its id, 10 its revision,
  *       11 length of the streams, 12 ms that members set aside are kept, 13 ms that the answer is
- *       remembered, 14 who and why (JSON), 15 how many ids to add, then those, then those to remove
+ *       remembered, 14 who and why (JSON), 15 'one' write, or a batch in which 'each' id is a write,
+ *       16 how many ids to add, then those, then those to remove
  *
  * Returns { 'done', now, answer }, with now in Unix ms and the answer in lines (name, head, how
- * many were added, and removed); or { refusal, now } and nothing has changed: 'late', 'exists',
- * 'missing', 'changed', 'corrupt'. Publishes lines: name, kind, head.
+ * many were added, and removed; of a batch, then a 1 or 0 for each id, whether it changed); or
+ * { refusal, now } and nothing has changed: 'late', 'exists', 'missing', 'changed', 'corrupt'.
+ * Publishes lines: name, kind, head.
  *
  * A head is id:revision:document:members, a token
  * epoch:documents:documentsAt:members:membersAt:firstsAt, where counts count writes, and the rest
@@ -54,7 +57,7 @@ return replies
  */
 export const WRITE = script(`
 local features, heads, token, stream, log, request, users, channel = unpack(KEYS)
-local name, operation, id = ARGV[3], ARGV[7], ARGV[9]
+local name, operation, id, isBatch = ARGV[3], ARGV[7], ARGV[9], ARGV[15] == 'each'
 
 local function whole(number) return string.format('%.0f', number) end
 
@@ -63,6 +66,7 @@ local micros = time[1] * 1000000 + time[2]
 local now = whole(math.floor(micros / 1000))
 
 local answered = redis.call('GET', request)
+if not answered and KEYS[9] ~= request then answered = redis.call('GET', KEYS[9]) end
 if answered then return { 'done', now, answered } end
 if ARGV[1] == '0' and redis.acl_check_cmd then
   for _, command in ipairs({
@@ -108,12 +112,9 @@ if operation == 'members' then id = oldId end
 if operation == 'remove' then id = oldId or '' end
 local set = users .. id
 local count = redis.call('SCARD', set)
--- These answer for keys of another type now, while nothing has changed.
-redis.call('XLEN', stream)
-redis.call('XLEN', log)
 
-local added, removed = {}, {}
-local first = 16
+local added, removed, flags = {}, {}, {}
+local first = 17
 local function pick(list, total, known)
   if total == 0 then return end
   local ids = { unpack(ARGV, first, first + total - 1) }
@@ -121,19 +122,21 @@ local function pick(list, total, known)
   local found = redis.call('SMISMEMBER', set, unpack(ids))
   local taken = {}
   for at, each in ipairs(ids) do
-    if found[at] == known and not taken[each] then
+    local changes = found[at] == known and not taken[each]
+    if changes then
       taken[each] = true
       list[#list + 1] = each
     end
+    if isBatch then flags[#flags + 1] = changes and '1' or '0' end
   end
 end
-local toAdd = tonumber(ARGV[15])
+local toAdd = tonumber(ARGV[16])
 pick(added, toAdd, 0)
-pick(removed, #ARGV - 15 - toAdd, 1)
+pick(removed, #ARGV - 16 - toAdd, 1)
 local moved = #added + #removed > 0
 
 local function done(after)
-  local answer = table.concat({ name, after, #added, #removed }, '\\n')
+  local answer = table.concat({ name, after, #added, #removed, table.concat(flags) }, '\\n')
   redis.call('SET', request, answer, 'PX', ARGV[13])
   return { 'done', now, answer }
 end
@@ -184,7 +187,7 @@ end
 
 if operation ~= 'members' then documents, documentsAt = whole(documents + 1), stamp end
 if moved then
-  members, membersAt = whole(members + 1), stamp
+  members, membersAt = whole(members + (isBatch and #added + #removed or 1)), stamp
   if operation == 'put' or oldMembers == '0' then firstsAt = stamp end
 end
 redis.call('SET', token, table.concat({

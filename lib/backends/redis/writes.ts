@@ -4,6 +4,7 @@ import {
   changedMeanwhile,
   HanoiError,
   hasCode,
+  notApplied,
   notFound,
   shown,
 } from '../../errors.js';
@@ -11,6 +12,7 @@ import {
   type Head,
   KEEP_REMOVED_MS,
   MEMBERS_PER_WRITE,
+  type MembersWrite,
   REQUEST_MEMORY_MS,
   type Write,
   type Written,
@@ -30,8 +32,51 @@ type Reply =
   | readonly [outcome: 'done', serverNow: string, answer: string]
   | readonly [outcome: 'late' | 'exists' | 'missing' | 'changed' | 'corrupt', serverNow: string];
 
+/** What names one write of a batch, to be repeated: the batch, and which of its ids. */
+const IN_BATCH = /^([-0-9a-f]{36}\/each)\/(\d+)$/;
+
+/** What a write did; of a batch, also whether each of its ids changed: a 1 or 0 for each. */
+interface Answer extends Written {
+  readonly flags: string;
+}
+
+/** Writes of one member each, asked in one turn with the same words: they travel as one. */
+class Batch {
+  readonly requestId = `${crypto.randomUUID()}/each`;
+  readonly ids: string[] = [];
+  readonly answer: Promise<Answer>;
+  private begin: (answer: Promise<Answer>) => void = () => {};
+
+  constructor(
+    readonly kind: 'add' | 'remove',
+    private readonly first: MembersWrite,
+  ) {
+    this.answer = new Promise((resolve) => {
+      this.begin = resolve;
+    });
+  }
+
+  takes(kind: 'add' | 'remove', { actor, note }: MembersWrite): boolean {
+    const { first, ids } = this;
+    return (
+      kind === this.kind &&
+      actor === first.actor &&
+      note === first.note &&
+      ids.length < MEMBERS_PER_WRITE
+    );
+  }
+
+  send(run: (write: MembersWrite, requestId: string) => Promise<Answer>): void {
+    const members = { add: undefined, remove: undefined, [this.kind]: this.ids };
+    this.begin(run({ ...this.first, ...members }, this.requestId));
+  }
+}
+
 /** Applies writes, each by one script, and finds out what became of it. */
 export class Writes {
+  /** By feature: the batch that can still be joined. */
+  private readonly batches = new Map<string, Batch>();
+
   constructor(
     private readonly connection: Connection,
     private readonly keys: Keys,
@@ -41,19 +86,63 @@ export class Writes {
 
   /** As the contract has it of `write`. */
   async apply(write: Write): Promise<Written> {
-    const { name, requestId = crypto.randomUUID() } = write;
+    if (isOfOneMember(write)) return this.join(write);
+    // What was asked before is sent before.
+    this.flush(write.name);
+    const { requestId = crypto.randomUUID() } = write;
+    const answer = await this.run(write, requestId, 'one');
+    const { head, added, removed, flags } = answer;
+    const place = flags === '' ? null : IN_BATCH.exec(requestId);
+    if (place === null) return { head, added, removed };
+    return ofBatch(added > 0 ? 'add' : 'remove', head, flags, Number(place[2]));
+  }
+
+  private async join(write: MembersWrite): Promise<Written> {
+    const { name, add = [], remove = [] } = write;
+    const kind = add.length > 0 ? 'add' : 'remove';
+    let batch = this.batches.get(name);
+    if (!batch?.takes(kind, write)) {
+      this.flush(name);
+      const opened = new Batch(kind, write);
+      this.batches.set(name, opened);
+      setImmediate(() => {
+        if (this.batches.get(name) === opened) this.flush(name);
+      });
+      batch = opened;
+    }
+    const at = batch.ids.push(...add, ...remove) - 1;
+    try {
+      const { head, flags } = await batch.answer;
+      return ofBatch(kind, head, flags, at);
+    } catch (error) {
+      if (!hasCode(error, 'OUTCOME_UNKNOWN')) throw error;
+      throw unknown(name, `${batch.requestId}/${at}`, error.cause);
+    }
+  }
+
+  /** Sends the feature's open batch, if there is one. */
+  private flush(name: string): void {
+    const batch = this.batches.get(name);
+    this.batches.delete(name);
+    batch?.send((write, requestId) => this.run(write, requestId, 'each'));
+  }
+
+  private async run(write: Write, requestId: string, mode: 'one' | 'each'): Promise<Answer> {
+    const { name } = write;
     const text = write.document ? JSON.stringify(write.document) : '';
     refuseUnfit(write, requestId, text);
     const keys = this.keysOf(write, requestId);
-    const args = this.argumentsOf(write, requestId, text);
+    const args = this.argumentsOf(write, requestId, text, mode);
     const deadline = now() + this.timeoutMs;
     // Whether an attempt is out of which nothing was heard. The next one either gets its answer,
     // by the request id, or finds that it was not applied. And the server knows the deadline, so
     // none is applied any more once this has given up.
     let isOut = false;
     let late = 0;
-    const failed = (cause: unknown) =>
-      isOut ? unknown(name, requestId, cause) : notApplied(name, cause);
+    const failed = (cause: unknown) => {
+      if (isOut) return unknown(name, requestId, cause);
+      return hasCode(cause, 'CLOSED') ? cause : notApplied(name, cause);
+    };
     for (;;) {
       await this.connection.ready(deadline, true).catch((cause) => {
         throw failed(cause);
@@ -79,7 +168,7 @@ export class Writes {
         throw failed(new HanoiError('STORE_TIMEOUT', 'It came to Redis after its deadline.'));
       }
       if (outcome !== 'done') throw refusal(outcome, name);
-      return writtenOf(name, answer as string);
+      return answerOf(name, answer as string);
     }
   }
 
@@ -95,11 +184,17 @@ export class Writes {
       keys.request(requestId),
       keys.users,
       keys.channel,
+      keys.request(IN_BATCH.exec(requestId)?.[1] ?? requestId),
     ];
   }
 
   /** All of the script's ARGV after the deadline. */
-  private argumentsOf(write: Write, requestId: string, text: string): (string | number)[] {
+  private argumentsOf(
+    write: Write,
+    requestId: string,
+    text: string,
+    mode: 'one' | 'each',
+  ): (string | number)[] {
     const { name, expect, document, actor, note } = write;
     const { add, remove } = membersOf(write);
     return [
@@ -117,6 +212,7 @@ export class Writes {
       KEEP_REMOVED_MS,
       REQUEST_MEMORY_MS,
       JSON.stringify({ actor, note }),
+      mode,
       add.length,
       ...add,
       ...remove,
@@ -143,10 +239,27 @@ function refuseUnfit(write: Write, requestId: string, text: string): void {
   }
 }
 
-function writtenOf(name: string, answer: string): Written {
-  const [answered, head = null, added, removed] = answer.split('\n');
+/** Whether it lets in or takes out one member, whoever else is there, and is asked the first time. */
+function isOfOneMember(write: Write): write is MembersWrite {
+  const { add, remove } = membersOf(write);
+  return (
+    write.document === undefined &&
+    write.expect === 'present' &&
+    write.requestId === undefined &&
+    add.length + remove.length === 1
+  );
+}
+
+function answerOf(name: string, answer: string): Answer {
+  const [answered, head = null, added, removed, flags = ''] = answer.split('\n');
   if (answered !== name) throw refused(name, 'a request id of its own', `${answered}'s`);
-  return { head: parseHead(head) as Head, added: Number(added), removed: Number(removed) };
+  return { head: parseHead(head) as Head, added: Number(added), removed: Number(removed), flags };
+}
+
+/** What one write of a batch did. */
+function ofBatch(kind: 'add' | 'remove', head: Head, flags: string, at: number): Written {
+  const changed = Number(flags[at]);
+  return { head, added: 0, removed: 0, [kind === 'add' ? 'added' : 'removed']: changed };
 }
 
 function refusal(outcome: 'exists' | 'missing' | 'changed' | 'corrupt', name: string): HanoiError {
@@ -171,16 +284,6 @@ function refused(feature: string, expected: string, got: unknown): HanoiError {
   return new HanoiError('INVALID_ARGUMENT', `Expected ${expected} in a write, got ${shown(got)}.`, {
     feature,
   });
-}
-
-function notApplied(feature: string, cause: unknown): HanoiError {
-  if (hasCode(cause, 'CLOSED')) return cause;
-  const name = JSON.stringify(feature);
-  return new HanoiError(
-    'NOT_APPLIED',
-    `The write to ${name} was not applied: ${(cause as Error).message} Repeat it.`,
-    { feature, cause },
-  );
 }
 
 function unknown(feature: string, requestId: string, cause: unknown): HanoiError {

@@ -2,6 +2,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
+import { WRITE } from '../../../lib/backends/redis/scripts.js';
 import { createFeature } from '../../../lib/domain/validate.js';
 import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
@@ -70,7 +71,7 @@ describe.each(
     expect(await rollout.decide('chat', 'ann')).toMatchObject({ enabled: false, reason: 'ERROR' });
     expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(false);
     await expect(rollout.setPercentage('chat', 1)).rejects.toMatchObject({
-      code: expect.stringMatching(/^STORE_/),
+      code: 'NOT_APPLIED',
     });
     await expect(rollout.register('chat', 'bob')).rejects.toMatchObject({
       code: expect.stringMatching(/^(NOT_APPLIED|OUTCOME_UNKNOWN)$/),
@@ -127,11 +128,43 @@ describe.each(
     const { client, rollout } = await setUp();
     const writes = Array.from({ length: 200 }, async (_, n) => {
       if (n % 20 === 0) await client.script('FLUSH');
-      return rollout.register('chat', `user-${n}`);
+      return rollout.register('chat', `user-${n}`, { note: `${n % 50}` });
     });
     expect(await Promise.all(writes)).toEqual(writes.map(() => 1));
     expect(await rollout.countMembers('chat')).toBe(201);
-    expect(await rollout.history('chat', { limit: 1_000 })).toHaveLength(202);
+    const history = await rollout.history('chat', { limit: 1_000 });
+    expect(history.flatMap(({ added }) => added)).toHaveLength(201);
+    expect(history.length).toBeGreaterThan(50);
+  });
+
+  it('tells each of many writes in one turn what became of it', async () => {
+    const { server, rollout } = await setUp();
+    const ids = ['bob', 'ann', 'bob', 'eve'];
+    const register = (requests: (string | undefined)[]) =>
+      Promise.all(
+        ids.map((id, at) => {
+          const requestId = requests[at];
+          return rollout.register('chat', id, requestId === undefined ? {} : { requestId }).then(
+            (added) => ({ added, code: undefined, requestId: undefined }),
+            (error: HanoiError) => ({ added: undefined, ...error, code: error.code }),
+          );
+        }),
+      );
+    server.signal('SIGSTOP');
+    const lost = await register([]);
+    expect(lost.map(({ code }) => code)).toEqual(ids.map(() => 'OUTCOME_UNKNOWN'));
+    const requests = lost.map(({ requestId }) => requestId);
+    expect(new Set(requests).size).toBe(4);
+    server.signal('SIGCONT');
+    await eventually(() => rollout.isEnabled('chat', 'ann'));
+    await delay(100);
+    // None was applied, and each can be repeated by itself, more than once.
+    for (let time = 0; time < 2; time++) {
+      expect((await register(requests)).map(({ added }) => added)).toEqual([1, 0, 0, 1]);
+    }
+    expect(await rollout.countMembers('chat')).toBe(3);
+    await rollout.unregister('chat', ids);
+    expect(await register([])).toMatchObject([1, 1, 0, 1].map((added) => ({ added })));
   });
 
   it('finds out what became of a write whose reply was cut', async () => {
@@ -142,11 +175,15 @@ describe.each(
     await rollout.addFeature('chat');
     for (let n = 0; n < 5; n++) {
       proxy.cutNextReply();
-      expect(await rollout.register('chat', `user-${n}`)).toBe(1);
+      const added = ['user', 'user', 'other'].map((id) => rollout.register('chat', `${id}-${n}`));
+      expect(await Promise.all(added)).toEqual([1, 0, 1]);
+      proxy.cutNextReply();
+      expect((await rollout.setPercentage('chat', n + 1)).percentage).toBe(n + 1);
     }
-    expect(proxy.cuts).toBe(5);
-    expect(await rollout.countMembers('chat')).toBe(5);
-    expect(await rollout.history('chat')).toHaveLength(6);
+    expect(proxy.cuts).toBe(10);
+    expect(await rollout.countMembers('chat')).toBe(10);
+    expect(await rollout.history('chat')).toHaveLength(11);
+    expect((await rollout.get('chat'))?.revision).toBe(6);
   });
 });
 
@@ -298,7 +335,7 @@ class CuttingProxy {
       }
       let isScript = false;
       near.on('data', (data) => {
-        isScript ||= data.includes('evalsha');
+        isScript = data.includes(WRITE.sha);
         far.write(data);
       });
       far.on('data', (data) => {

@@ -4,6 +4,8 @@ import { RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { backendContract } from '../contract.js';
 
+jest.setTimeout(30_000);
+
 // Nothing that counts is shown here: it is for apps that test on ioredis-mock, and says where that
 // is no Redis.
 const open = async () => {
