@@ -111,7 +111,14 @@ local stamp = whole(math.max(micros, documentsAt + 1, membersAt + 1))
 if operation == 'members' then id = oldId end
 if operation == 'remove' then id = oldId or '' end
 local set = users .. id
-local count = redis.call('SCARD', set)
+local count = redis.pcall('SCARD', set)
+if type(count) ~= 'number' then
+  -- No set of members: only a removal can go on, and help.
+  if operation ~= 'remove' then return count end
+  count = 0
+end
+-- A key of another type answers so now, while nothing has changed; the log's does when appended to.
+redis.call('XLEN', stream)
 
 local added, removed, flags = {}, {}, {}
 local first = 17

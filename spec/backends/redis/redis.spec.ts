@@ -1,18 +1,35 @@
-import { Redis as Redis5 } from 'ioredis';
-import { Redis as Redis6 } from 'ioredis-6';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Cluster as Cluster5, Redis as Redis5 } from 'ioredis';
+import { Cluster as Cluster6, Redis as Redis6 } from 'ioredis-6';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { useRedis } from '../../redis-server.js';
 import { backendContract } from '../contract.js';
 
 const redis = useRedis();
+const node = useRedis(['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']);
 
-describe.each([
-  ['ioredis 5', Redis5],
-  ['ioredis 6', Redis6 as unknown as typeof Redis5],
-])('with %s', (_, Redis) => {
-  let client: Redis5;
+// A cluster of one node: it refuses what is not in one slot as a larger one does.
+beforeAll(async () => {
+  const client = new Redis5(node.server.port);
+  await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383);
+  while (!(await client.cluster('INFO')).includes('cluster_state:ok')) await delay(10);
+  client.disconnect();
+});
+
+const CLIENTS: [string, () => Redis5 | Cluster5][] = [
+  ['ioredis 5', () => new Redis5(redis.server.port)],
+  ['ioredis 6', () => new Redis6(redis.server.port) as unknown as Redis5],
+  ['a cluster of ioredis 5', () => new Cluster5([{ host: '127.0.0.1', port: node.server.port }])],
+  [
+    'a cluster of ioredis 6',
+    () => new Cluster6([{ host: '127.0.0.1', port: node.server.port }]) as unknown as Cluster5,
+  ],
+];
+
+describe.each(CLIENTS)('with %s', (_, connect) => {
+  let client: Redis5 | Cluster5;
   beforeAll(() => {
-    client = new Redis(redis.server.port);
+    client = connect();
   });
   afterAll(() => client.disconnect());
   beforeEach(() => client.flushall());

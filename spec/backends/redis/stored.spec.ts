@@ -131,6 +131,10 @@ describe.each([RedisBackend, RedisSetBackend])('given what a %p finds in Redis',
     const flags = await other.snapshot('eve');
     expect(flags.decide('chat')).toMatchObject({ enabled: false, code: 'CORRUPT_FEATURE' });
     expect(flags.isEnabled('other')).toBe(true);
+    await expect(other.register('chat', 'eve')).rejects.toMatchObject({ code: 'NOT_APPLIED' });
+    await other.remove('chat');
+    await other.addFeature('chat', { percentage: 100 });
+    expect(await rollout.isEnabled('chat', 'eve')).toBe(true);
   });
 
   it.each([
