@@ -17,6 +17,9 @@ export type Membership = 'asked' | 'held';
  */
 const MOST_ARGUMENTS = 5_000;
 
+/** Members of one feature that are held: to fetch these takes some 50 ms of this process. */
+const MOST_HELD = 50_000;
+
 const NOBODY: ReadonlySet<string> = new Set();
 
 /** A feature as this process holds it, good while its head is the stored one. */
@@ -30,6 +33,8 @@ interface Definition {
   text: string | null;
   /** The members under one of its heads; never where they are asked for. */
   held: { readonly stamp: number; readonly ids: ReadonlySet<string> } | undefined;
+  /** Whether its members are asked for: all of them, or because they are too many to be held. */
+  isAsked: boolean;
 }
 
 interface Ask {
@@ -46,6 +51,8 @@ class Group {
   ids: (string | undefined)[] = [];
   /** The ids that there are, as they are sent. */
   known: string[] = [];
+  /** Whether it was asked who of them is a member, rather than who all the members are. */
+  isAsked: boolean = false;
   /** Undefined until what was read belongs together; null where there is no such feature. */
   found: readonly HeldFeature[] | null | undefined;
 
@@ -289,9 +296,11 @@ export class Checks {
   /** One round. What could be read together is found afterwards; the others need another. */
   private async look(groups: readonly Group[]): Promise<void> {
     const lookups = groups.map((group) => this.lookupsOf(group));
-    const isHere = this.membership === 'asked' || lookups.every(({ length }) => length === 0);
-    const isDefined = groups.every(({ definition }) => definition !== undefined);
-    if (!isHere || !isDefined || this.connection.isCluster) {
+    const isEasy = groups.every(
+      ({ definition }, at) =>
+        definition !== undefined && (definition.isAsked || lookups[at]?.length === 0),
+    );
+    if (!isEasy || this.connection.isCluster) {
       await this.lookAtOnce(groups);
       return;
     }
@@ -357,11 +366,12 @@ export class Checks {
       return [];
     }
     group.readIds(definition);
+    group.isAsked = definition.isAsked;
     const { head, held } = definition;
     if (head === undefined || head.members === 0 || group.known.length === 0) return [];
     const key = this.keys.membersOf(head.id);
-    if (this.membership === 'held') return held?.stamp === head.members ? [] : [['smembers', key]];
-    return inParts('smismember', key, group.known);
+    if (definition.isAsked) return inParts('smismember', key, group.known);
+    return held?.stamp === head.members ? [] : [['smembers', key, MOST_HELD]];
   }
 
   /** Takes up the definition that was read, and finds it where no more need be known. */
@@ -378,6 +388,7 @@ export class Checks {
       head: stored.head,
       text,
       held: undefined,
+      isAsked: this.membership === 'asked',
     };
     this.definitions.set(group.name, definition);
     group.readIds(definition);
@@ -404,14 +415,17 @@ export class Checks {
       return;
     }
     if (problem !== undefined) throw problem;
-    if (members.length > 0 && this.membership === 'held') {
-      definition.held = { stamp, ids: new Set(members[0] as string[]) };
+    if (members.length > 0 && !group.isAsked) {
+      // Only their number: they are too many to be held.
+      if (typeof members[0] === 'number') definition.isAsked = true;
+      else definition.held = { stamp, ids: new Set(members[0] as string[]) };
     }
     if (stamp === 0) group.find(NOBODY);
     else if (group.known.length === 0) group.find(undefined);
     else if (definition.held?.stamp === stamp) group.find(definition.held.ids);
-    else if (members.length === 1) group.find(undefined, members[0] as number[]);
-    else if (members.length > 1) group.find(undefined, members.flat());
+    else if (group.isAsked && members.length > 0) {
+      group.find(undefined, members.length === 1 ? (members[0] as number[]) : members.flat());
+    }
   }
 
   /**

@@ -15,15 +15,22 @@ function script(lua: string): Script {
  *
  * KEYS  one for each command
  * ARGV  for each command its name, how many arguments come after its key, and those: at most some
- *       thousands, which is what Lua can hand on
+ *       thousands, which is what Lua can hand on. SMEMBERS takes one: how many are too many
  *
- * Returns the replies in their order, an error in the place of one that failed.
+ * Returns the replies in their order, an error in the place of one that failed; of too many
+ * members, only how many there are.
  */
 export const READ = script(`
 local replies, at = {}, 1
 for number, key in ipairs(KEYS) do
   local count = tonumber(ARGV[at + 1])
-  replies[number] = redis.pcall(ARGV[at], key, unpack(ARGV, at + 2, at + 1 + count))
+  if ARGV[at] == 'smembers' then
+    local size = redis.pcall('SCARD', key)
+    local isSmall = type(size) == 'number' and size <= tonumber(ARGV[at + 2])
+    replies[number] = isSmall and redis.call('SMEMBERS', key) or size
+  else
+    replies[number] = redis.pcall(ARGV[at], key, unpack(ARGV, at + 2, at + 1 + count))
+  end
   at = at + 2 + count
 end
 -- ioredis-mock makes nothing of a table that was filled step by step.

@@ -124,6 +124,24 @@ describe.each([RedisBackend, RedisSetBackend])('given a %p', (Backend) => {
     expect(answers.filter((isOn, n) => isOn !== (n % 3 === 0))).toEqual([]);
   });
 
+  it('asks for members that are too many to be held', async () => {
+    const ids = Array.from({ length: 50_001 }, (_, n) => `user-${n}`);
+    await other.register('list', ids);
+    expect(await rollout.isEnabled('list', 'user-50000')).toBe(true);
+    const commands = await sent(async () => {
+      const [one, two] = await Promise.all([
+        rollout.decide('list', 'user-7'),
+        rollout.decide('list', 'kim'),
+      ]);
+      expect([one.detail, two.detail]).toEqual(['member', 'no gate']);
+    });
+    expect(names(commands)).toEqual(['smismember', 'hmget']);
+    expect((await rollout.snapshot('user-9')).decide('list').detail).toBe('member');
+    expect((await rollout.snapshot('kim')).decide('list').detail).toBe('no gate');
+    await other.unregister('list', 'user-7');
+    expect((await rollout.decide('list', 'user-7')).detail).not.toBe('member');
+  });
+
   it('gives each check the answer of one moment, while the feature keeps changing', async () => {
     // In each state either everybody is excluded and a member, or neither: never on.
     await other.update('list', { percentage: 0, excluded: ['kim'] });
