@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
+import type { Feature } from '../../../lib/domain/feature.js';
 import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { useRedis } from '../../redis-server.js';
@@ -284,6 +285,12 @@ describe.each([RedisBackend, RedisSetBackend])('given what a %p finds in Redis',
     const ms = await client.pttl(`{hanoi}:users:${id}`);
     expect(ms).toBeGreaterThan(6 * 24 * 3_600_000);
     expect(ms).toBeLessThanOrEqual(7 * 24 * 3_600_000);
+    const [removal] = await rollout.history('chat', { limit: 1 });
+    const backend = new Backend(client);
+    const document = { ...(removal?.before as Feature), revision: 9 };
+    await backend.write({ name: 'chat', expect: 'absent', document });
+    await backend.close();
+    expect(await client.pttl(`{hanoi}:users:${id}`)).toBe(-1);
     for (const key of await client.keys('{hanoi}:request:*')) {
       expect(await client.pttl(key)).toBeGreaterThan(0);
       expect(await client.pttl(key)).toBeLessThanOrEqual(600_000);
