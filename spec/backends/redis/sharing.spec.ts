@@ -124,6 +124,17 @@ describe.each([RedisBackend, RedisSetBackend])('given a %p', (Backend) => {
     expect(answers.filter((isOn, n) => isOn !== (n % 3 === 0))).toEqual([]);
   });
 
+  it('writes in the order in which it was told to', async () => {
+    const outcomes = await Promise.all([
+      rollout.register('share', 'kim'),
+      rollout.register('share', 'kim'),
+      rollout.register('share', 'lee'),
+      rollout.remove('share').then(() => 'removed'),
+      rollout.register('share', 'kim').catch((error) => error.code),
+    ]);
+    expect(outcomes).toEqual([1, 0, 1, 'removed', 'FEATURE_NOT_FOUND']);
+  });
+
   it('asks for members that are too many to be held', async () => {
     const ids = Array.from({ length: 50_001 }, (_, n) => `user-${n}`);
     await other.register('list', ids);
