@@ -63,6 +63,7 @@ export class Connection {
   private behind: number | undefined;
   private readonly client: Redis | Cluster;
   private lastProblem: HanoiError | undefined;
+  private closed: HanoiError | undefined;
   private readonly waiting = new Set<() => void>();
   private readonly underway = new Set<(error: unknown) => void>();
   private readonly onReady = () => this.wake();
@@ -103,6 +104,7 @@ export class Connection {
    * refused.
    */
   async ready(deadline: number, isPatient = false): Promise<void> {
+    if (this.closed !== undefined) throw this.closed;
     if (this.client.status === 'wait') this.client.connect().catch(() => {});
     while (!this.isReady) {
       const { status } = this.client;
@@ -194,6 +196,7 @@ export class Connection {
 
   /** Whatever is underway rejects with this. */
   close(error: HanoiError): void {
+    this.closed = error;
     this.client.off('ready', this.onReady);
     this.client.off('close', this.onGone);
     this.client.off('end', this.onGone);

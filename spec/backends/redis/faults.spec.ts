@@ -267,6 +267,19 @@ describe.each(BACKENDS)('given a %p', (Backend) => {
     await expect(read).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
+  it('rejects with CLOSED what was told in the turn in which it is closed', async () => {
+    const server = await startServer();
+    for (const reuse of [false, true]) {
+      const rollout = new Rollout(new Backend(clientOf(server.port), { reuse }));
+      await rollout.addFeature(`chat-${reuse}`);
+      const write = rollout.register(`chat-${reuse}`, 'ann').catch(({ code }) => code);
+      const check = rollout.decide(`chat-${reuse}`, 'ann');
+      await rollout.close();
+      expect(await write).toBe('CLOSED');
+      expect(await check).toMatchObject({ enabled: false, code: 'CLOSED' });
+    }
+  });
+
   it('leaves the app its client when it is closed', async () => {
     const server = await startServer();
     const client = clientOf(server.port);
