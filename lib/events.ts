@@ -1,4 +1,4 @@
-import type { ChangeEvent } from './backends/backend.js';
+import type { ChangeEvent, Health } from './backends/backend.js';
 import { HanoiError, shown } from './errors.js';
 
 /** What `rollout.on` takes: an event's name and what its listeners are given. */
@@ -10,6 +10,16 @@ export interface RolloutEvents {
    * feature and message every `REPORT_EVERY_MS`.
    */
   error: HanoiError;
+  /** The store does not answer, or refuses; checks answer by what was known last. */
+  degraded: Health;
+  /** The store answers again. */
+  recovered: Health;
+  /** What checks are answered from is older than it may be (`maxStaleMs`). */
+  stale: Health;
+  /** The store held something, and holds nothing any more; checks answer by what it held. */
+  dataLoss: Health;
+  /** A document that can't be read is in the store; its feature is off. CORRUPT_FEATURE. */
+  corrupt: HanoiError;
 }
 
 export type EventName = keyof RolloutEvents;
@@ -23,9 +33,14 @@ const MOST_REPORTS = 1_000;
 
 /** The events of one rollout. A missing or throwing listener harms nobody. */
 export class Events {
-  private readonly listeners = {
-    change: new Set<Listener<'change'>>(),
-    error: new Set<Listener<'error'>>(),
+  private readonly listeners: { readonly [Name in EventName]: Set<Listener<Name>> } = {
+    change: new Set(),
+    error: new Set(),
+    degraded: new Set(),
+    recovered: new Set(),
+    stale: new Set(),
+    dataLoss: new Set(),
+    corrupt: new Set(),
   };
   private readonly reported = new Map<string, number>();
 
@@ -37,26 +52,22 @@ export class Events {
         `Expected an event among ${Object.keys(this.listeners).join(', ')}, got ${shown(name)}.`,
       );
     }
-    return this.listeners[name] as Set<Listener<Name>>;
+    return this.listeners[name];
   }
 
-  change(event: ChangeEvent): void {
-    this.emit('change', event);
-  }
-
-  /** Emits `error` for the first report of its kind in a while. */
-  report(error: HanoiError): void {
-    const key = `${error.code}/${String(error.feature)}/${error.message}`;
+  /** Emits `error`, or `corrupt`, for the first report of its kind in a while. */
+  report(error: HanoiError, name: 'error' | 'corrupt' = 'error'): void {
+    const key = `${name}/${error.code}/${String(error.feature)}/${error.message}`;
     const now = performance.now();
     const last = this.reported.get(key);
     if (last !== undefined && now - last < REPORT_EVERY_MS) return;
     if (this.reported.size >= MOST_REPORTS) this.reported.clear();
     this.reported.set(key, now);
-    this.emit('error', error);
+    this.emit(name, error);
   }
 
-  private emit<Name extends EventName>(name: Name, event: RolloutEvents[Name]): void {
-    for (const listener of this.listeners[name] as Set<Listener<Name>>) {
+  emit<Name extends EventName>(name: Name, event: RolloutEvents[Name]): void {
+    for (const listener of this.listeners[name]) {
       try {
         // A listener can be an async function, whatever its type says.
         Promise.resolve(listener(event)).catch((cause) => this.listenerFailed(name, cause));

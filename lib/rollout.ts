@@ -1,4 +1,11 @@
-import type { Change, HistoryOptions, Source, View } from './backends/backend.js';
+import type {
+  Change,
+  Health,
+  HealthEvent,
+  HistoryOptions,
+  Source,
+  View,
+} from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
 import { currentSubject, runAs } from './current-user.js';
 import {
@@ -9,7 +16,7 @@ import {
   subjectFrom,
 } from './decorators.js';
 import { type CompiledFeature, decide, lookupId, type Surroundings } from './domain/decide.js';
-import { type Decision, failed } from './domain/decision.js';
+import { aged, type Decision, failed } from './domain/decision.js';
 import type { Feature } from './domain/feature.js';
 import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
 import { parsePattern } from './domain/pattern.js';
@@ -40,6 +47,11 @@ export interface RolloutOptions {
   identify?: (subject: any) => unknown;
   /** Whether a feature that nobody has defined is on. Default false. */
   unknownFeature?: boolean;
+  /**
+   * What checks answer, by feature, where the store gives no answer and nothing is known of before:
+   * on, off, or on with the variant of this name. Default: off.
+   */
+  defaults?: { readonly [feature: string]: boolean | string };
 }
 
 /** One subject, or many; a string is one. */
@@ -49,7 +61,10 @@ export type Subjects = Subject | Iterable<Subject> | AsyncIterable<Subject>;
 // biome-ignore lint/suspicious/noExplicitAny: what subjects are is the app's affair
 export type GroupFunction = (subject: any) => unknown;
 
-const DEFAULTS = { identify: idAttribute, unknownFeature: false };
+const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {} };
+
+/** How long `ready` waits by default: 5 s. */
+const READY_MS = 5_000;
 
 const ON = Promise.resolve(true);
 const OFF = Promise.resolve(false);
@@ -65,15 +80,17 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly source: Source;
   private readonly writer: Writer;
   private readonly unknownFeature: boolean;
+  private readonly defaults: ReadonlyMap<string, boolean | string>;
   private readonly surroundings: Surroundings;
   private readonly groups = new Map<string, (subject: unknown) => unknown>();
   private readonly events = new Events();
+  private readonly unwatch: () => void;
   private unsubscribe: (() => void) | undefined;
   private closing: Promise<void> | undefined;
 
   /** Without a backend, features live in this process's memory. INVALID_ARGUMENT. */
   constructor(backend: Source = new MemoryBackend(), options: RolloutOptions = {}) {
-    const { identify, unknownFeature } = { ...DEFAULTS, ...options };
+    const { identify, unknownFeature, defaults } = { ...DEFAULTS, ...options };
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
     if (!isSource(backend)) {
       throw invalid(
@@ -87,7 +104,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (typeof unknownFeature !== 'boolean') {
       throw invalid('`unknownFeature` to be true or false', unknownFeature);
     }
+    this.defaults = new Map(Object.entries(defaults));
+    for (const [name, answer] of this.defaults) {
+      if (typeof answer === 'boolean' || typeof answer === 'string') continue;
+      throw invalid(`\`defaults[${JSON.stringify(name)}]\` to be true, false or a variant`, answer);
+    }
     this.source = backend;
+    this.unwatch = backend.watch((event) => this.heard(event));
     this.writer = new Writer(backend);
     this.unknownFeature = unknownFeature;
     this.surroundings = {
@@ -159,13 +182,17 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
   async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
     const who = arguments.length > 0 ? subject : currentSubject();
-    let decisions = this.decideAll(this.source.local, who);
+    let view = this.source.local;
+    let decisions = this.decideAll(view, who);
     try {
-      if (decisions === undefined || anyNeedsLookup(decisions)) {
-        const view = await this.source.readAll((feature) => this.lookupId(feature, who));
-        decisions = this.decideAll(view, who);
+      if (view === undefined || anyNeedsLookup(decisions)) {
+        view = await this.source.readAll((feature) => this.lookupId(feature, who));
+        decisions = this.decideAll(view, who, true);
       }
-      return new Snapshot<Features>(decisions, (name) => this.unknown(name));
+      const { stale } = view;
+      return new Snapshot<Features>(decisions, (name) =>
+        stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause),
+      );
     } catch (cause) {
       return new Snapshot<Features>(new Map(), (name) => this.unavailable(name, cause));
     }
@@ -435,7 +462,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     this.events.of(event).add(listener);
     // Not before somebody listens: over a network it takes a connection.
     if (event === 'change' && this.closing === undefined) {
-      this.unsubscribe ??= this.source.subscribe((change) => this.events.change(change));
+      this.unsubscribe ??= this.source.subscribe((change) => {
+        if (change !== undefined) this.events.emit('change', change);
+      });
     }
     return this;
   }
@@ -443,6 +472,23 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   off<Name extends EventName>(event: Name, listener: Listener<Name>): this {
     this.events.of(event).delete(listener);
     return this;
+  }
+
+  /** How the store does, and how old what checks are answered from can be. No I/O. */
+  health(): Health {
+    return this.source.health();
+  }
+
+  /**
+   * Resolves with the health once checks can be answered from the store, or when the time is up:
+   * the app can start then too, and the backend goes on trying. Never rejects for an outage.
+   * INVALID_ARGUMENT.
+   */
+  async ready({ timeoutMs = READY_MS }: { timeoutMs?: number } = {}): Promise<Health> {
+    if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs < 2 ** 31)) {
+      throw invalid('`timeoutMs` to be a number of ms from 0', timeoutMs);
+    }
+    return this.source.ready(timeoutMs);
   }
 
   /** Closes the backend. Checks answer closed from then on, writes reject with CLOSED. */
@@ -457,6 +503,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private async shut(): Promise<void> {
     this.unsubscribe?.();
+    this.unwatch();
     await this.source.close();
   }
 
@@ -475,7 +522,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       return this.source
         .read([name], (feature) => this.lookupId(feature, subject))
         .then(
-          (view) => this.decideIn(view, name, subject),
+          (view) => this.decideFinally(view, name, subject),
           (cause) => this.unavailable(name, cause),
         );
     } catch (cause) {
@@ -510,19 +557,37 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private decideIn(view: View, name: string, subject: unknown): Decision {
     try {
       const held = view.get(name);
-      if (held === undefined) return this.unknown(name);
-      return decide(held.compiled, subject, held.facts, this.surroundings);
+      const { stale } = view;
+      if (held === undefined) {
+        // That it was not there some time ago doesn't say that it isn't now.
+        return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
+      }
+      const decision = decide(held.compiled, subject, held.facts, this.surroundings);
+      return stale === undefined ? decision : aged(decision, stale.ageMs(name), stale.cause.code);
     } catch (cause) {
       return this.unavailable(name, cause);
     }
   }
 
-  private decideAll(view: View, subject: unknown): Map<string, Decision>;
-  private decideAll(view: View | undefined, subject: unknown): Map<string, Decision> | undefined;
-  private decideAll(view: View | undefined, subject: unknown): Map<string, Decision> | undefined {
-    if (view === undefined) return undefined;
+  /** The same, where nothing more can be looked up. */
+  private decideFinally(view: View, name: string, subject: unknown): Decision {
+    const decision = this.decideIn(view, name, subject);
+    if (decision.code !== 'NEEDS_LOOKUP') return decision;
+    return this.unavailable(name, view.stale?.cause);
+  }
+
+  private decideAll(
+    view: View | undefined,
+    subject: unknown,
+    isFinal = false,
+  ): Map<string, Decision> {
     const decisions = new Map<string, Decision>();
-    for (const name of view.names()) decisions.set(name, this.decideIn(view, name, subject));
+    for (const name of view?.names() ?? []) {
+      const decision = isFinal
+        ? this.decideFinally(view as View, name, subject)
+        : this.decideIn(view as View, name, subject);
+      decisions.set(name, decision);
+    }
     return decisions;
   }
 
@@ -531,16 +596,31 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return failed(name, 'unknown feature', 'FLAG_NOT_FOUND', 'FEATURE_NOT_FOUND', { enabled });
   }
 
-  /** The store did not answer: off, which is not the same as "no such feature". */
+  /** The store did not answer, which is not the same as "no such feature": the default, or off. */
   private unavailable(name: string, cause: unknown): Decision {
-    const code = this.closing === undefined ? codeOf(cause) : 'CLOSED';
+    if (this.closing !== undefined) {
+      return failed(name, 'store unavailable', 'GENERAL', 'CLOSED');
+    }
+    const code = codeOf(cause);
+    const answer = this.defaults.get(name) ?? false;
     this.events.report(
-      new HanoiError(code, 'A check got no answer from the store, and answered closed.', {
-        feature: name,
-        cause,
-      }),
+      new HanoiError(
+        code,
+        `A check got no answer from the store, and answered ${answer === false ? 'closed' : 'by its default'}.`,
+        { feature: name, cause },
+      ),
     );
-    return failed(name, 'store unavailable', 'GENERAL', code);
+    const variant = typeof answer === 'string' ? answer : undefined;
+    return failed(name, 'store unavailable', 'GENERAL', code, {
+      enabled: answer !== false,
+      variant,
+      value: variant ?? (answer || undefined),
+    });
+  }
+
+  private heard({ kind, health, cause }: HealthEvent): void {
+    if (kind !== 'corrupt') this.events.emit(kind, Object.freeze(health));
+    else if (cause !== undefined) this.events.report(cause, 'corrupt');
   }
 
   private lookupId(feature: CompiledFeature, subject: unknown): string | undefined {

@@ -378,6 +378,7 @@ describe('changing a feature', () => {
   it('is refused on a source that only reads', async () => {
     const { write: _, ...source } = Object.assign(Object.create(null), {
       subscribe: () => () => {},
+      watch: () => () => {},
       readAll: async () => undefined,
       load: async () => undefined,
       close: async () => {},
@@ -827,6 +828,7 @@ describe('facts that a local view does not know', () => {
     const backend = new MemoryBackend();
     const known = backend.local as View;
     backend.local = {
+      stale: undefined,
       names: () => known.names(),
       get: (name) => {
         const held = known.get(name);
@@ -912,7 +914,7 @@ describe('a view that throws', () => {
   it('is a store that does not answer', async () => {
     const backend = new MemoryBackend();
     rollout = new Rollout(backend);
-    backend.local = { get: () => fail('broken'), names: () => ['chat'] };
+    backend.local = { get: () => fail('broken'), names: () => ['chat'], stale: undefined };
     expect(await rollout.isEnabled('chat', 'ann')).toBe(false);
     expect(rollout.decideSync('chat', 'ann').code).toBe('STORE_UNAVAILABLE');
     expect((await rollout.snapshot('ann')).decide('chat').code).toBe('STORE_UNAVAILABLE');

@@ -1,6 +1,6 @@
 import type { CompiledFeature, Facts } from '../domain/decide.js';
 import type { Feature } from '../domain/feature.js';
-import type { HanoiError } from '../errors.js';
+import type { ErrorCode, HanoiError } from '../errors.js';
 
 /*
  * The contract between the facade and whatever keeps the features.
@@ -25,8 +25,9 @@ import type { HanoiError } from '../errors.js';
  * as they hear of it.
  *
  * Failures. "Not there" is an answer of the store. A store that does not answer makes the call
- * reject; it never turns into an absence, an empty list or a default. A method that takes a
- * feature's name rejects with FEATURE_NOT_FOUND only where its text says so.
+ * reject; it never turns into an absence, an empty list or a default. Only what is read for checks
+ * (`local`, `read`, `readAll`) may then be the last that this source knew, and says so (`stale`). A
+ * method that takes a feature's name rejects with FEATURE_NOT_FOUND only where its text says so.
  */
 
 /** Which state of a feature is meant. Equal heads mean equal documents and equal members. */
@@ -78,9 +79,55 @@ export interface HeldFeature {
  * store: use it in the turn in which it came; what must last is decided at once (`Snapshot`).
  */
 export interface View {
-  /** Undefined where the store has no feature of that name. */
+  /** Undefined where the store has no feature of that name; in a stale view, where none is known. */
   get(name: string): HeldFeature | undefined;
   names(): Iterable<string>;
+  /** Undefined while this is as new as its source promises; else it is the last that was known. */
+  readonly stale: Staleness | undefined;
+}
+
+/** Why a view is not the present state, and how far behind it can be. */
+export interface Staleness {
+  readonly cause: HanoiError;
+  /**
+   * Ms since what is held of this feature was surely the present state; Infinity where it never
+   * came from the store. Of a name that isn't held it says nothing.
+   */
+  ageMs(name: string): number;
+}
+
+/** How a source does. */
+export interface Health {
+  /**
+   * `starting`: nothing was read yet. `ready`. `degraded`: the store does not answer, or refuses.
+   * `stale`: that for longer than the source may let pass. `closed`.
+   */
+  readonly state: 'starting' | 'ready' | 'degraded' | 'stale' | 'closed';
+  /** How old, in ms, what checks are answered from can be at most. Infinity while there is none. */
+  readonly ageMs: number;
+  /** The last that was seen. */
+  readonly token: Token | undefined;
+  /** Why the last attempt failed, where it did. */
+  readonly error: ErrorCode | undefined;
+}
+
+/** What an operator wants to hear of. */
+export interface HealthEvent {
+  /**
+   * `degraded` and `recovered` take turns. `stale`: what checks are answered from is older than it
+   * may be. `dataLoss`: the store held something, and holds nothing any more. `corrupt`: a document
+   * was read that can't be.
+   */
+  readonly kind: 'degraded' | 'recovered' | 'stale' | 'dataLoss' | 'corrupt';
+  readonly health: Health;
+  /** Why; undefined of `recovered`. */
+  readonly cause: HanoiError | undefined;
+}
+
+/** All the members of a feature, under its head. */
+export interface HeldMembers {
+  readonly head: Head;
+  readonly ids: ReadonlySet<string>;
 }
 
 /**
@@ -127,11 +174,17 @@ export interface HistoryOptions {
   readonly kind?: 'documents' | 'members' | undefined;
 }
 
+/** What `loadAll` gives. */
+export interface Loaded {
+  readonly token: Token | undefined;
+  readonly features: ReadonlyMap<string, Stored>;
+}
+
 /** Where features are read from. */
 export interface Source {
   /**
-   * The view that answers without I/O, always the present one: ask for it at each check. It holds
-   * every feature, and a fact that it can't know without I/O reads as undefined there.
+   * The view that answers without I/O: ask for it at each check. It holds every feature, and a fact
+   * that it can't know without I/O reads as undefined there.
    * Undefined on a source that has to do I/O for a check, always or before it has loaded.
    */
   readonly local: View | undefined;
@@ -150,13 +203,23 @@ export interface Source {
   /** The document as stored now, past every cache. Undefined where there is none. */
   load(name: string): Promise<Stored | undefined>;
 
-  /** Every document by name, and the token, of one moment. */
-  loadAll(): Promise<{
-    readonly token: Token | undefined;
-    readonly features: ReadonlyMap<string, Stored>;
-  }>;
+  /**
+   * Every document by name, and the token, of one moment. Where a document is the one that is
+   * `known`, it may come as that same feature object, and need not be fetched.
+   */
+  loadAll(known?: ReadonlyMap<string, Stored>): Promise<Loaded>;
 
-  /** Undefined where the store has none: nothing was ever written, or all of it is lost. */
+  /**
+   * All the members of each of these features, given by name and id, of one moment. Left out are
+   * those that are not there under that id, and those with more members than this source would
+   * have in memory.
+   */
+  loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>>;
+
+  /**
+   * Undefined where the store has none: nothing was ever written, or all of it is lost. As fast to
+   * answer or to reject as a check.
+   */
   token(): Promise<Token | undefined>;
 
   /** How many members the feature has. FEATURE_NOT_FOUND. */
@@ -183,14 +246,30 @@ export interface Source {
   /**
    * Calls back after each change that this source hears of, once the change is visible here, until
    * the returned function is called. Over a network an event can be late, lost or doubled: it is
-   * a hint to look, never the state itself. The listener must not throw.
+   * a hint to look, never the state itself; and undefined says that some may have been missed. The
+   * listener must not throw.
    */
-  subscribe(listener: (event: ChangeEvent) => void): () => void;
+  subscribe(listener: (event: ChangeEvent | undefined) => void): () => void;
+
+  /** Of now; no I/O. */
+  health(): Health;
+
+  /**
+   * Calls back at what happens to this source's health, until the returned function is called. The
+   * listener must not throw.
+   */
+  watch(listener: (event: HealthEvent) => void): () => void;
+
+  /**
+   * Resolves with the health once checks can be answered from the store, or after so many ms: the
+   * source goes on trying. Never rejects.
+   */
+  ready(timeoutMs: number): Promise<Health>;
 
   /**
    * Ends what the source has opened. A source around another one closes that too; a client that
    * the app has made stays open. Idempotent. Afterwards, and for reads underway, every other call
-   * rejects with CLOSED, `local` is undefined, and `subscribe` hears nothing.
+   * rejects with CLOSED, `local` is undefined, and listeners hear nothing.
    */
   close(): Promise<void>;
 }

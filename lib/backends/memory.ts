@@ -13,9 +13,12 @@ import {
   type Change,
   type ChangeEvent,
   type Head,
+  type Health,
   type HeldFeature,
+  type HeldMembers,
   type HistoryOptions,
   KEEP_REMOVED_MS,
+  type Loaded,
   MEMBERS_PER_WRITE,
   REQUEST_MEMORY_MS,
   type Stored,
@@ -123,7 +126,11 @@ export class MemoryBackend implements Backend {
     this.now = now;
     this.changes = new History(historyLength);
     const { entries } = this;
-    this.local = { get: (name) => entries.get(name), names: () => entries.keys() };
+    this.local = {
+      get: (name) => entries.get(name),
+      names: () => entries.keys(),
+      stale: undefined,
+    };
   }
 
   async read(): Promise<View> {
@@ -140,20 +147,27 @@ export class MemoryBackend implements Backend {
     return entry && { head: entry.head, feature: entry.feature };
   }
 
-  async loadAll(): Promise<{ token: Token | undefined; features: ReadonlyMap<string, Stored> }> {
+  async loadAll(): Promise<Loaded> {
     this.open();
     const features = new Map<string, Stored>();
     for (const [name, { head, feature }] of this.entries) features.set(name, { head, feature });
-    return { token: await this.token(), features };
+    return { token: this.present(), features };
+  }
+
+  async loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>> {
+    this.open();
+    const found = new Map<string, HeldMembers>();
+    for (const [name, id] of ids) {
+      const entry = this.entries.get(name);
+      if (entry?.head.id !== id) continue;
+      found.set(name, { head: entry.head, ids: new Set(entry.facts.ids) });
+    }
+    return found;
   }
 
   async token(): Promise<Token | undefined> {
     this.open();
-    if (this.documentWrites === 0) return undefined;
-    return {
-      documents: `${this.epoch}:${this.documentWrites}`,
-      members: `${this.epoch}:${this.memberWrites}`,
-    };
+    return this.present();
   }
 
   async countMembers(name: string): Promise<number> {
@@ -188,6 +202,27 @@ export class MemoryBackend implements Backend {
     const call = (event: ChangeEvent) => listener(event);
     this.listeners.add(call);
     return () => this.listeners.delete(call);
+  }
+
+  health(): Health {
+    if (this.local === undefined) {
+      return {
+        state: 'closed',
+        ageMs: Number.POSITIVE_INFINITY,
+        token: undefined,
+        error: 'CLOSED',
+      };
+    }
+    return { state: 'ready', ageMs: 0, token: this.present(), error: undefined };
+  }
+
+  /** Nothing ever happens to it. */
+  watch(): () => void {
+    return () => {};
+  }
+
+  async ready(): Promise<Health> {
+    return this.health();
   }
 
   async close(): Promise<void> {
@@ -318,6 +353,14 @@ export class MemoryBackend implements Backend {
     history.add(change);
     this.changes.add(change);
     for (const listener of this.listeners) listener(Object.freeze({ name, kind, head }));
+  }
+
+  private present(): Token | undefined {
+    if (this.documentWrites === 0) return undefined;
+    return {
+      documents: `${this.epoch}:${this.documentWrites}`,
+      members: `${this.epoch}:${this.memberWrites}`,
+    };
   }
 
   private entry(name: string): Entry {

@@ -2,7 +2,14 @@ import type { ErrorCode } from '../errors.js';
 import type { Json, Variant } from './feature.js';
 
 /** OpenFeature's reasons, as far as this package gives them. */
-export type Reason = 'TARGETING_MATCH' | 'SPLIT' | 'STATIC' | 'DISABLED' | 'DEFAULT' | 'ERROR';
+export type Reason =
+  | 'TARGETING_MATCH'
+  | 'SPLIT'
+  | 'STATIC'
+  | 'DISABLED'
+  | 'DEFAULT'
+  | 'STALE'
+  | 'ERROR';
 
 /** What decided: the gate that opened, or what kept the feature shut. */
 export type Detail =
@@ -37,9 +44,12 @@ export interface Decision<Name extends string = string, Value = Json> {
   readonly value: Value | undefined;
   readonly reason: Reason;
   readonly detail: Detail;
-  /** With the reason ERROR alone: OpenFeature's code, and this package's. */
+  /** With the reason ERROR alone: OpenFeature's code. */
   readonly errorCode: OpenFeatureErrorCode | undefined;
+  /** With the reasons ERROR and STALE: what kept the answer from being a usual one. */
   readonly code: ErrorCode | undefined;
+  /** With the reason STALE alone: how old, in ms, what decided can be at most. */
+  readonly ageMs: number | undefined;
 }
 
 /** "On", for a feature without variants. */
@@ -69,9 +79,20 @@ export function failed(
   detail: Detail,
   errorCode: OpenFeatureErrorCode,
   code: ErrorCode,
-  { enabled = false, value }: { enabled?: boolean; value?: Json | undefined } = {},
+  {
+    enabled = false,
+    variant,
+    value,
+  }: { enabled?: boolean; variant?: string | undefined; value?: Json | undefined } = {},
 ): Decision {
-  return decision(feature, enabled, undefined, value, 'ERROR', detail, errorCode, code);
+  return decision(feature, enabled, variant, value, 'ERROR', detail, errorCode, code);
+}
+
+/** The same answer, saying that it is of what was known so many ms ago; an error stays as it is. */
+export function aged(fresh: Decision, ageMs: number, code: ErrorCode): Decision {
+  if (fresh.reason === 'ERROR') return fresh;
+  const { feature, enabled, variant, value, detail } = fresh;
+  return decision(feature, enabled, variant, value, 'STALE', detail, undefined, code, ageMs);
 }
 
 // One place makes them, so that all have one hidden class and a check's loads stay monomorphic.
@@ -84,6 +105,17 @@ function decision(
   detail: Detail,
   errorCode?: OpenFeatureErrorCode,
   code?: ErrorCode,
+  ageMs?: number,
 ): Decision {
-  return Object.freeze({ feature, enabled, variant, value, reason, detail, errorCode, code });
+  return Object.freeze({
+    feature,
+    enabled,
+    variant,
+    value,
+    reason,
+    detail,
+    errorCode,
+    code,
+    ageMs,
+  });
 }

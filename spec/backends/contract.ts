@@ -631,7 +631,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
       test('tell of each change once it is visible, until unsubscribed', async () => {
         const events: ChangeEvent[] = [];
         const heard = (count: number) => waitFor(() => events.length >= count);
-        const unsubscribe = backend.subscribe((event) => events.push(event));
+        const unsubscribe = backend.subscribe((event) => event && events.push(event));
         const document = await create();
         await heard(1);
         await add('chat', ['ann']);
@@ -660,8 +660,8 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
 
       test('reach one function twice if it subscribed twice', async () => {
         let calls = 0;
-        const listener = () => {
-          calls++;
+        const listener = (event: ChangeEvent | undefined) => {
+          if (event !== undefined) calls++;
         };
         const first = backend.subscribe(listener);
         backend.subscribe(listener);
@@ -671,6 +671,97 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         await create('two');
         await waitFor(() => calls >= 3);
         expect(calls).toBe(3);
+      });
+    });
+
+    describe('health', () => {
+      test('is ready once the store has answered, and says so', async () => {
+        await create();
+        const health = await backend.ready(5_000);
+        expect(health).toEqual({
+          state: 'ready',
+          ageMs: expect.any(Number),
+          token: await backend.token(),
+          error: undefined,
+        });
+        expect(health.ageMs).toBeLessThan(5_000);
+        expect({ ...backend.health(), ageMs: 0 }).toEqual({ ...health, ageMs: 0 });
+      });
+
+      test('of a closed one is closed, and nobody is told any more', async () => {
+        const unwatch = backend.watch(() => {
+          throw new Error('told');
+        });
+        await backend.close();
+        unwatch();
+        unwatch();
+        expect(await backend.ready(5_000)).toEqual(backend.health());
+        expect(backend.health()).toEqual({
+          state: 'closed',
+          ageMs: Number.POSITIVE_INFINITY,
+          token: undefined,
+          error: 'CLOSED',
+        });
+      });
+    });
+
+    describe('all of it', () => {
+      test('is loaded whole, also by who knows a part', async () => {
+        const kept = await create('kept');
+        const changed = await create('changed');
+        await create('removed');
+        const known = (await backend.loadAll()).features;
+        await add('kept', ['ann']);
+        await replace(amendFeature(changed, { percentage: 1 }));
+        await backend.write({ name: 'removed', expect: 'present', document: null });
+        await create('new');
+        const loaded = await backend.loadAll(known);
+        expect(loaded).toEqual(await backend.loadAll());
+        expect(new Set(loaded.features.keys())).toEqual(new Set(['kept', 'changed', 'new']));
+        expect(loaded.features.get('kept')).toEqual({ head: await head('kept'), feature: kept });
+        expect(loaded.features.get('changed')?.feature?.percentage).toBe(1);
+      });
+
+      test('is one moment, while it keeps changing', async () => {
+        // Before each change of the second, the first is already there with the same number.
+        await create('one', { data: { n: 0 } });
+        await create('two', { data: { n: 0 } });
+        let isOver: boolean = false;
+        const writing = (async () => {
+          for (let n = 1; n <= 50; n++) {
+            for (const each of ['one', 'two']) {
+              const { feature } = (await backend.load(each)) as { feature: Feature };
+              await replace(amendFeature(feature, { data: { n } }));
+            }
+          }
+        })().finally(() => {
+          isOver = true;
+        });
+        let { features } = await backend.loadAll();
+        while (!isOver) {
+          features = (await backend.loadAll(features)).features;
+          const [one, two] = ['one', 'two'].map((each) => features.get(each)?.feature?.data.n);
+          expect([0, 1]).toContain((one as number) - (two as number));
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        await writing;
+      });
+
+      test('has its members under their heads, or leaves them out', async () => {
+        await create('one');
+        await create('two');
+        await create('none');
+        await add('one', ['ann', 'bob']);
+        await add('two', ['eve']);
+        const ids = new Map(['one', 'two', 'none', 'nope'].map((each) => [each, `id-${each}`]));
+        const found = await backend.loadMembers(new Map([...ids, ['two', 'another']]));
+        expect(found.has('two')).toBe(false);
+        expect(found.has('nope')).toBe(false);
+        for (const [name, members] of found) {
+          expect(members.head).toEqual(await head(name));
+          expect(members.ids).toEqual(await membersOf(name));
+        }
+        expect((await backend.loadMembers(new Map())).size).toBe(0);
       });
     });
 
@@ -705,6 +796,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         const calls = [
           () => backend.load('chat'),
           () => backend.loadAll(),
+          () => backend.loadMembers(new Map([['chat', 'id-chat']])),
           () => backend.token(),
           () => backend.read(['chat'], () => 'ann'),
           () => backend.readAll(() => 'ann'),

@@ -1,8 +1,9 @@
 import { type CompiledFeature, compileUnreadable, type Facts } from '../../domain/decide.js';
 import { HanoiError } from '../../errors.js';
-import type { Head, HeldFeature, IdOf, View } from '../backend.js';
-import { type Command, type Connection, now, Refusal, timedOut } from './connection.js';
+import type { Head, HealthEvent, HeldFeature, IdOf, Staleness, View } from '../backend.js';
+import { atDeadline, type Command, type Connection, now, Refusal, timedOut } from './connection.js';
 import type { Keys } from './keys.js';
+import type { Pulse } from './pulse.js';
 import { compileStored, documentPart, parseHead, parseStored } from './stored.js';
 
 /**
@@ -18,7 +19,7 @@ export type Membership = 'asked' | 'held';
 const MOST_ARGUMENTS = 5_000;
 
 /** Members of one feature that are held: to fetch these takes some 50 ms of this process. */
-const MOST_HELD = 50_000;
+export const MOST_HELD = 50_000;
 
 const NOBODY: ReadonlySet<string> = new Set();
 
@@ -35,6 +36,10 @@ interface Definition {
   held: { readonly stamp: number; readonly ids: ReadonlySet<string> } | undefined;
   /** Whether its members are asked for: all of them, or because they are too many to be held. */
   isAsked: boolean;
+  /** Whether the stored one is another by now: this is only the last that was known. */
+  isOutdated: boolean;
+  /** When that was sent which showed it last to be the stored one. */
+  seenAt: number;
 }
 
 interface Ask {
@@ -110,11 +115,17 @@ class Turn {
   readonly all: Ask[] = [];
   isOver: boolean = false;
 
-  end(error: unknown): void {
+  /** Each is given the view that is known of what it asked about, or is rejected. */
+  end(error: unknown, known: (names: Iterable<string> | 'all') => View | undefined): void {
     this.isOver = true;
-    for (const { asks } of this.groups.values()) for (const { reject } of asks) reject(error);
-    for (const { ask } of this.several) ask.reject(error);
-    for (const { reject } of this.all) reject(error);
+    const end = ({ resolve, reject }: Ask, view: View | undefined) =>
+      view === undefined ? reject(error) : resolve(view);
+    for (const [name, { asks }] of this.groups) {
+      const view = known([name]);
+      for (const ask of asks) end(ask, view);
+    }
+    for (const { names, ask } of this.several) end(ask, known(names));
+    for (const ask of this.all) end(ask, known('all'));
   }
 }
 
@@ -134,6 +145,10 @@ class Answer implements View, HeldFeature, Facts {
     return this;
   }
 
+  get stale(): undefined {
+    return undefined;
+  }
+
   get(name: string): HeldFeature | undefined {
     return name === this.name ? this : undefined;
   }
@@ -148,7 +163,41 @@ class Answer implements View, HeldFeature, Facts {
   }
 }
 
-const NOTHING: View = { get: () => undefined, names: () => [] };
+const NOTHING: View = { get: () => undefined, names: () => [], stale: undefined };
+
+/** The definitions as they were known last, while the store does not answer. */
+class LastKnown implements View, Staleness {
+  constructor(
+    private readonly definitions: ReadonlyMap<string, Definition>,
+    readonly cause: HanoiError,
+  ) {}
+
+  get stale(): Staleness {
+    return this;
+  }
+
+  get(name: string): HeldFeature | undefined {
+    const definition = this.definitions.get(name);
+    if (definition === undefined) return undefined;
+    const { head, compiled, held } = definition;
+    const members =
+      head === undefined || head.members === 0
+        ? NOBODY
+        : held?.stamp === head.members
+          ? held.ids
+          : undefined;
+    return new Answer(name, head, compiled, members, undefined, false);
+  }
+
+  names(): Iterable<string> {
+    return this.definitions.keys();
+  }
+
+  ageMs(name: string): number {
+    const definition = this.definitions.get(name);
+    return definition === undefined ? Number.POSITIVE_INFINITY : now() - definition.seenAt;
+  }
+}
 
 function viewOf(found: HeldFeature | undefined): View {
   return (found as Answer | undefined) ?? NOTHING;
@@ -168,7 +217,8 @@ export class Checks {
   private complete: string | undefined;
   private turn: Turn | undefined;
   private readonly underway = new Set<Turn>();
-  private hasSeenToken = false;
+  private hasSeenToken: boolean = false;
+  private isLost: boolean = false;
   private closed: HanoiError | undefined;
 
   constructor(
@@ -176,6 +226,8 @@ export class Checks {
     private readonly keys: Keys,
     private readonly membership: Membership,
     private readonly timeoutMs: number,
+    private readonly pulse: Pulse,
+    private readonly tell: (kind: HealthEvent['kind'], cause: HanoiError) => void,
   ) {}
 
   read(names: readonly string[], idOf: IdOf): Promise<View> {
@@ -199,16 +251,28 @@ export class Checks {
     });
   }
 
-  /** The store holds something: from now on, nothing at all is a loss, never "no such feature". */
-  seeToken(): void {
-    this.hasSeenToken = true;
+  /**
+   * The store holds something, or not. Once it did, nothing at all is a loss, never "no such
+   * feature": then it gives back the error that says so.
+   */
+  seeToken(isThere: boolean): HanoiError | undefined {
+    if (isThere) {
+      this.hasSeenToken = true;
+      this.isLost = false;
+    }
+    if (isThere || !this.hasSeenToken) return undefined;
+    const error = lost();
+    if (!this.isLost) this.tell('dataLoss', error);
+    this.isLost = true;
+    return error;
   }
 
   /** Rejects what is underway, and what comes. */
   close(error: HanoiError): void {
     this.closed = error;
-    this.turn?.end(error);
-    for (const turn of this.underway) turn.end(error);
+    const nothing = () => undefined;
+    this.turn?.end(error, nothing);
+    for (const turn of this.underway) turn.end(error, nothing);
     this.definitions.clear();
   }
 
@@ -225,22 +289,49 @@ export class Checks {
     const turn = this.turn as Turn;
     this.turn = undefined;
     if (turn.isOver) return;
+    const refusal = this.pulse.refusal();
+    if (refusal !== undefined) {
+      this.end(turn, refusal);
+      return;
+    }
     this.underway.add(turn);
-    const timer = setTimeout(() => turn.end(timedOut()), this.timeoutMs);
-    this.answer(turn)
-      .catch((error) => turn.end(error))
+    const sentAt = now();
+    const deadline = sentAt + this.timeoutMs;
+    const fail = (error: HanoiError) => {
+      if (turn.isOver) return;
+      this.pulse.failed(error);
+      this.end(turn, error);
+    };
+    const cancel = atDeadline(deadline, () => {
+      this.connection.silent();
+      fail(timedOut());
+    });
+    this.answer(turn, deadline)
+      .then(() => {
+        if (!turn.isOver) this.pulse.succeeded(sentAt);
+      }, fail)
       .finally(() => {
-        clearTimeout(timer);
+        cancel();
         this.underway.delete(turn);
       });
   }
 
-  private async answer(turn: Turn): Promise<void> {
-    if (!this.connection.isReady) await this.connection.ready(now() + this.timeoutMs);
+  /** Without an answer of the store: by what was known last, where that is all that was asked. */
+  private end(turn: Turn, error: HanoiError): void {
+    const view = new LastKnown(this.definitions, error);
+    turn.end(error, (names) => {
+      if (names === 'all') return this.complete === undefined ? undefined : view;
+      for (const name of names) if (!this.definitions.has(name)) return undefined;
+      return view;
+    });
+  }
+
+  private async answer(turn: Turn, deadline: number): Promise<void> {
+    if (!this.connection.isReady) await this.connection.ready(deadline);
     const held: Group[] = [];
     const others: Group[] = [];
     for (const group of turn.groups.values()) {
-      (this.definitions.has(group.name) ? held : others).push(group);
+      (this.definitionOf(group.name) === undefined ? others : held).push(group);
     }
     const works: Promise<void>[] = [];
     if (held.length > 0) works.push(this.answerEach(turn, held));
@@ -278,7 +369,7 @@ export class Checks {
   private async answerAll(turn: Turn): Promise<void> {
     let names: Iterable<string> = this.definitions.keys();
     // What is complete can change before the reply: the definitions asked by are those of now.
-    let { complete } = this;
+    let complete = this.isOutdated() ? undefined : this.complete;
     while (!turn.isOver) {
       const groups = Array.from(names, (name) => new Group(name, turn.all));
       const there = await this.lookAtOnce(groups, complete ?? 'none');
@@ -308,11 +399,12 @@ export class Checks {
     const asked = lookups.map((commands) =>
       commands.map((command) => this.connection.send(...command).catch(itself)),
     );
+    const sentAt = now();
     const heads = await this.connection.send('hmget', this.keys.heads, namesOf(groups));
     for (const [at, group] of groups.entries()) {
       const replies = asked[at] as readonly Promise<unknown>[];
       const members = replies.length === 0 ? [] : await Promise.all(replies);
-      this.conclude(group, (heads as (string | null)[])[at] as string | null, members);
+      this.conclude(group, (heads as (string | null)[])[at] as string | null, members, sentAt);
     }
   }
 
@@ -333,11 +425,12 @@ export class Checks {
     const commands: Command[] = [['get', keys.token], ...forHeads, ...forDocuments];
     if (complete === 'none') commands.push(['hkeys', keys.heads], ['hkeys', keys.features]);
     for (const some of lookups) commands.push(...some);
+    const sentAt = now();
     const replies = (await this.connection.atOnce(commands))[Symbol.iterator]();
 
     const token = needed<string | null>(replies);
-    if (token === null && this.hasSeenToken) throw lost();
-    if (token !== null) this.hasSeenToken = true;
+    const loss = this.seeToken(token !== null);
+    if (loss !== undefined) throw loss;
     const heads = forHeads.flatMap(() => needed<(string | null)[]>(replies));
     const documents = forDocuments.flatMap(() => needed<(string | null)[]>(replies));
     const names = new Set(
@@ -349,18 +442,18 @@ export class Checks {
     for (const [at, group] of groups.entries()) {
       const { definition } = group;
       if (definition === undefined) {
-        this.define(group, heads[at] ?? null, documents[next++] ?? null);
+        this.define(group, heads[at] ?? null, documents[next++] ?? null, sentAt);
         continue;
       }
       const members = (lookups[at] as Command[]).map(() => replies.next().value);
-      this.conclude(group, isByToken ? definition.text : (heads[at] ?? null), members);
+      this.conclude(group, isByToken ? definition.text : (heads[at] ?? null), members, sentAt);
     }
     return { token, names };
   }
 
   /** What has to be asked about members, by the definition that is held. */
   private lookupsOf(group: Group, isGood = false): Command[] {
-    const definition = this.definitions.get(group.name);
+    const definition = this.definitionOf(group.name);
     if (definition === undefined || (definition.head === undefined && !isGood)) {
       group.definition = undefined;
       return [];
@@ -375,7 +468,7 @@ export class Checks {
   }
 
   /** Takes up the definition that was read, and finds it where no more need be known. */
-  private define(group: Group, text: string | null, document: string | null): void {
+  private define(group: Group, text: string | null, document: string | null, sentAt: number): void {
     const stored = parseStored(group.name, text, document);
     if (stored === undefined) {
       this.definitions.delete(group.name);
@@ -389,25 +482,34 @@ export class Checks {
       text,
       held: undefined,
       isAsked: this.membership === 'asked',
+      isOutdated: false,
+      seenAt: sentAt,
     };
     this.definitions.set(group.name, definition);
+    if (stored.problem !== undefined) this.tell('corrupt', stored.problem);
     group.readIds(definition);
     if (stored.head === undefined || stored.head.members === 0) group.find(NOBODY);
     else if (group.known.length === 0) group.find(undefined);
   }
 
   /** Finds the group where its definition is still the stored one, and its members were asked. */
-  private conclude(group: Group, text: string | null, members: readonly unknown[]): void {
+  private conclude(
+    group: Group,
+    text: string | null,
+    members: readonly unknown[],
+    sentAt: number,
+  ): void {
     const definition = group.definition as Definition;
     if (text !== definition.text) {
       const head = parseHead(text);
       if (text === null || head === undefined || documentPart(text) !== definition.part) {
-        if (this.definitions.get(group.name) === definition) this.definitions.delete(group.name);
+        definition.isOutdated = true;
         return;
       }
       definition.text = text;
       definition.head = head;
     }
+    definition.seenAt = sentAt;
     const stamp = definition.head?.members ?? 0;
     const problem = members.find((reply) => reply instanceof Error);
     if (problem instanceof Refusal && problem.word === 'WRONGTYPE') {
@@ -426,6 +528,17 @@ export class Checks {
     else if (group.isAsked && members.length > 0) {
       group.find(undefined, members.length === 1 ? (members[0] as number[]) : members.flat());
     }
+  }
+
+  /** Whether a definition has to be read again. */
+  private isOutdated(): boolean {
+    for (const { isOutdated } of this.definitions.values()) if (isOutdated) return true;
+    return false;
+  }
+
+  private definitionOf(name: string): Definition | undefined {
+    const definition = this.definitions.get(name);
+    return definition?.isOutdated ? undefined : definition;
   }
 
   /**
@@ -449,7 +562,11 @@ function namesOf(groups: readonly Group[]): string[] {
 }
 
 /** The command on all these arguments, in as many as it takes. */
-function inParts(name: 'hmget' | 'smismember', key: string, args: readonly string[]): Command[] {
+export function inParts(
+  name: 'hmget' | 'smismember',
+  key: string,
+  args: readonly string[],
+): Command[] {
   const commands: Command[] = [];
   for (let from = 0; from < args.length; from += MOST_ARGUMENTS) {
     commands.push([name, key, args.slice(from, from + MOST_ARGUMENTS)]);
@@ -484,5 +601,5 @@ function answersAt(groups: readonly Group[], at: number): View {
   for (const { name, found } of groups) {
     if (found) features.set(name, found[at] as HeldFeature);
   }
-  return { get: (name) => features.get(name), names: () => features.keys() };
+  return { get: (name) => features.get(name), names: () => features.keys(), stale: undefined };
 }

@@ -44,11 +44,17 @@ const FAIL_FAST_NODE = {
   autoResubscribe: false,
 };
 
+/**
+ * A connection of our own is ended when a deadline passes so many ms after another one did, and no
+ * reply came in between.
+ */
+const LONGEST_SILENCE_MS = 250;
+
 /** Timers fire up to a ms early, and the server's clock is read in whole ms. */
 const EARLY_MS = 5;
 
 /** Half at random, so that a fleet does not come back as one. */
-function retryDelay(attempt: number): number {
+export function retryDelay(attempt: number): number {
   return (0.5 + Math.random() / 2) * Math.min(50 * 2 ** (attempt - 1), 1_000);
 }
 
@@ -64,9 +70,23 @@ export class Connection {
   private readonly client: Redis | Cluster;
   private lastProblem: HanoiError | undefined;
   private closed: HanoiError | undefined;
+  private silentSince: number | undefined;
   private readonly waiting = new Set<() => void>();
   private readonly underway = new Set<(error: unknown) => void>();
-  private readonly onReady = () => this.wake();
+  private readonly onReady = () => {
+    this.silentSince = undefined;
+    this.wake();
+    this.connected();
+  };
+  private readonly onReply = (reply: unknown) => {
+    this.silentSince = undefined;
+    return reply;
+  };
+  private readonly onFailure = (cause: unknown): never => {
+    const error = storeError(cause);
+    if (error instanceof Refusal) this.silentSince = undefined;
+    throw error;
+  };
   private readonly onGone = () => {
     // What comes back may be another server, with another clock.
     this.behind = undefined;
@@ -76,10 +96,14 @@ export class Connection {
     this.lastProblem = storeError(error);
   };
 
-  /** `live` shares the app's own client; otherwise this is one of our own beside it. */
+  /**
+   * `live` shares the app's own client; otherwise this is one of our own beside it. `connected` is
+   * called when commands can be sent again.
+   */
   constructor(
     app: Redis | Cluster,
     readonly isLive: boolean,
+    private readonly connected: () => void,
   ) {
     this.client = isLive ? app : duplicate(app);
     this.client.on('ready', this.onReady);
@@ -132,9 +156,12 @@ export class Connection {
         done();
         reject(error);
       };
-      const timer = setTimeout(() => fail(timedOut()), Math.max(0, deadline - now()));
+      const cancel = atDeadline(deadline, () => {
+        this.silent();
+        fail(timedOut());
+      });
       const done = () => {
-        clearTimeout(timer);
+        cancel();
         this.underway.delete(fail);
       };
       this.underway.add(fail);
@@ -147,7 +174,16 @@ export class Connection {
 
   /** Sends it now. What it rejects with is one of our own errors. */
   send(name: CommandName, ...args: readonly Argument[]): Promise<unknown> {
-    return (this.client as unknown as Methods)[name](...args).catch(rethrow);
+    return (this.client as unknown as Methods)[name](...args).then(this.onReply, this.onFailure);
+  }
+
+  /** A deadline passed without a reply. A link that is half open gives no other sign. */
+  silent(): void {
+    if (this.isLive || !this.isReady) return;
+    this.silentSince ??= now();
+    if (now() - this.silentSince < LONGEST_SILENCE_MS) return;
+    this.silentSince = undefined;
+    this.client.disconnect(true);
   }
 
   /** Runs the script, which the server may have forgotten. */
@@ -189,6 +225,17 @@ export class Connection {
     this.behind = serverNow - now();
   }
 
+  /**
+   * A client of our own for one server: of a cluster any node, since all of them hear what is
+   * published on one. Undefined while none is known. It does not reconnect.
+   */
+  single(): Redis | undefined {
+    const options = { ...FAIL_FAST, ...FAIL_FAST_NODE, retryStrategy: () => null };
+    if (!('nodes' in this.client)) return this.client.duplicate(options);
+    const nodes = this.client.nodes('all');
+    return nodes[Math.floor(Math.random() * nodes.length)]?.duplicate(options);
+  }
+
   /** Why there is no connection. */
   problem(): HanoiError {
     return this.lastProblem ?? new HanoiError('STORE_UNAVAILABLE', 'Redis is not connected.');
@@ -210,6 +257,26 @@ export class Connection {
     if (this.isReady) this.lastProblem = undefined;
     for (const resolve of this.waiting) resolve();
   }
+}
+
+/**
+ * Calls back at the time, or never once it is cancelled. Replies that have arrived by then are read
+ * first: where this process was busy, they were not late.
+ */
+export function atDeadline(deadline: number, passed: () => void): () => void {
+  let isCancelled = false;
+  const timer = setTimeout(
+    () => {
+      setImmediate(() => {
+        if (!isCancelled) passed();
+      });
+    },
+    Math.max(0, deadline - now()),
+  );
+  return () => {
+    isCancelled = true;
+    clearTimeout(timer);
+  };
 }
 
 /** A client of our own, to where the app's is connected. */
@@ -266,10 +333,6 @@ const ADVICE: { readonly [word: string]: string } = {
   READONLY: 'It is a replica; write to its master.',
   WRONGTYPE: 'A key of this namespace holds another type.',
 };
-
-function rethrow(error: unknown): never {
-  throw storeError(error);
-}
 
 /** ioredis's errors carry passwords, arguments and ids: of these only what went wrong is kept. */
 function storeError(error: unknown): HanoiError {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
 import {
   changedMeanwhile,
@@ -10,8 +11,12 @@ import {
   type Backend,
   type Change,
   type ChangeEvent,
+  type Health,
+  type HealthEvent,
+  type HeldMembers,
   type HistoryOptions,
   type IdOf,
+  type Loaded,
   MEMBERS_PER_WRITE,
   type Stored,
   type Token,
@@ -19,9 +24,10 @@ import {
   type Write,
   type Written,
 } from '../backend.js';
-import { Checks, type Membership } from './checks.js';
+import { Checks, inParts, type Membership, MOST_HELD } from './checks.js';
 import { type Command, Connection, keyPrefixOf, now } from './connection.js';
 import { Keys } from './keys.js';
+import { Pulse } from './pulse.js';
 import { parseChange, parseEvent, parseHead, parseStored, parseToken } from './stored.js';
 import { Subscriber } from './subscriber.js';
 import { Writes } from './writes.js';
@@ -53,23 +59,38 @@ const DEFAULTS = {
   historyLength: 100,
 };
 
+const NOTHING: ReadonlyMap<string, Stored> = new Map();
+
+/** How often documents are fetched alone, in a round of their own, before all are at once. */
+const MOST_ATTEMPTS = 2;
+
+/** Between attempts to reach a server that refuses. */
+const PAUSE_MS = 50;
+
 /** Everything in Redis, shared by all processes. How membership is answered is a backend's own. */
 export abstract class RedisStorage implements Backend {
   /** A check asks the server. */
   readonly local = undefined;
 
-  private readonly app: Redis | Cluster;
   private readonly keys: Keys;
   private readonly channel: string;
   private readonly connection: Connection;
   private readonly checks: Checks;
   private readonly writes: Writes;
+  private readonly pulse: Pulse;
+  private readonly timeoutMs: number;
   private readonly operationTimeoutMs: number;
-  private readonly listeners = new Set<(event: ChangeEvent) => void>();
+  private readonly listeners = new Set<(event: ChangeEvent | undefined) => void>();
+  private readonly watchers = new Set<(event: HealthEvent) => void>();
+  private lastToken: Token | undefined;
   private subscriber: Subscriber | undefined;
   private closing: Promise<void> | undefined;
 
-  constructor(app: Redis | Cluster, options: RedisBackendOptions, membership: Membership) {
+  constructor(
+    app: Redis | Cluster,
+    options: RedisBackendOptions,
+    private readonly membership: Membership,
+  ) {
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
     const { namespace, reuse, timeoutMs, operationTimeoutMs, historyLength } = {
       ...DEFAULTS,
@@ -86,10 +107,13 @@ export abstract class RedisStorage implements Backend {
     // The app's own client puts its prefix before keys by itself, but not before a channel.
     this.keys = new Keys(namespace, reuse ? '' : prefix);
     this.channel = new Keys(namespace, prefix).channel;
+    this.timeoutMs = timeoutMs;
     this.operationTimeoutMs = operationTimeoutMs;
-    this.app = app;
-    this.connection = new Connection(app, reuse);
-    this.checks = new Checks(this.connection, this.keys, membership, timeoutMs);
+    const tell = (kind: HealthEvent['kind'], cause?: HanoiError) => this.tell(kind, cause);
+    const pulse = new Pulse(tell);
+    this.pulse = pulse;
+    this.connection = new Connection(app, reuse, () => pulse.reconnected());
+    this.checks = new Checks(this.connection, this.keys, membership, timeoutMs, pulse, tell);
     this.writes = new Writes(this.connection, this.keys, historyLength, operationTimeoutMs);
   }
 
@@ -109,29 +133,81 @@ export abstract class RedisStorage implements Backend {
     return parseStored(name, head as string | null, document as string | null);
   }
 
-  async loadAll(): Promise<{ token: Token | undefined; features: ReadonlyMap<string, Stored> }> {
+  async loadAll(known: ReadonlyMap<string, Stored> = NOTHING): Promise<Loaded> {
     const { token, heads, features } = this.keys;
-    const [stamp, ...hashes] = await this.query([
-      ['get', token],
-      ['hkeys', heads],
-      ['hvals', heads],
-      ['hkeys', features],
-      ['hvals', features],
-    ]);
-    const [names, texts, documented, documents] = hashes as string[][];
-    const headOf = new Map(names?.map((name, at) => [name, texts?.[at] as string]));
-    const documentOf = new Map(documented?.map((name, at) => [name, documents?.[at] as string]));
-    const all = new Map<string, Stored>();
-    for (const name of new Set([...headOf.keys(), ...documentOf.keys()])) {
-      const stored = parseStored(name, headOf.get(name) ?? null, documentOf.get(name) ?? null);
-      all.set(name, stored as Stored);
+    for (let attempt = 1; ; attempt++) {
+      // What is known already need not travel. Where writes keep coming in between, all of it does.
+      const isWhole = known.size === 0 || attempt > MOST_ATTEMPTS;
+      const [stamp, ...hashes] = await this.query([
+        ['get', token],
+        ['hkeys', heads],
+        ['hvals', heads],
+        ['hkeys', features],
+        ...(isWhole ? [['hvals', features] as const] : []),
+      ]);
+      const [names, texts, documented, documents] = hashes as string[][];
+      const headOf = new Map(names?.map((name, at) => [name, texts?.[at] as string]));
+      const all = new Map<string, Stored>();
+      const missing: string[] = [];
+      for (const name of new Set([...headOf.keys(), ...(documented as string[])])) {
+        const stored = isWhole ? undefined : unchanged(known.get(name), headOf.get(name));
+        if (stored === undefined) missing.push(name);
+        else all.set(name, stored);
+      }
+      let documentOf: ReadonlyMap<string, string | null>;
+      if (isWhole)
+        documentOf = new Map(documented?.map((name, at) => [name, documents?.[at] ?? null]));
+      else if (missing.length === 0) documentOf = new Map();
+      else {
+        const found = await this.documents(missing, stamp as string | null);
+        if (found === undefined) continue;
+        documentOf = found;
+      }
+      for (const name of missing) {
+        const stored = parseStored(name, headOf.get(name) ?? null, documentOf.get(name) ?? null);
+        all.set(name, stored as Stored);
+      }
+      this.checks.seeToken(stamp !== null);
+      this.lastToken = parseToken(stamp as string | null);
+      return { token: this.lastToken, features: all };
     }
-    return { token: parseToken(stamp as string | null), features: all };
+  }
+
+  async loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>> {
+    this.refuseClosed();
+    const found = new Map<string, HeldMembers>();
+    if (this.membership === 'asked' || ids.size === 0) return found;
+    const names = [...ids.keys()];
+    const replies = await this.query([
+      ...names.map(
+        (name) => ['smembers', this.keys.membersOf(ids.get(name) ?? ''), MOST_HELD] as const,
+      ),
+      ...inParts('hmget', this.keys.heads, names),
+    ]);
+    const heads = replies.splice(names.length).flat() as (string | null)[];
+    for (const [at, name] of names.entries()) {
+      const head = parseHead(heads[at] ?? null);
+      const members = replies[at];
+      // Of too many there is only the number.
+      if (head?.id !== ids.get(name) || head === undefined || !Array.isArray(members)) continue;
+      found.set(name, { head, ids: new Set(members as string[]) });
+    }
+    return found;
   }
 
   async token(): Promise<Token | undefined> {
-    const [token] = await this.query([['get', this.keys.token]]);
-    return parseToken(token as string | null);
+    const sentAt = now();
+    try {
+      const [token] = await this.query([['get', this.keys.token]], this.timeoutMs);
+      const loss = this.checks.seeToken(token !== null);
+      if (loss === undefined) this.pulse.succeeded(sentAt);
+      else this.pulse.failed(loss);
+      this.lastToken = parseToken(token as string | null);
+      return this.lastToken;
+    } catch (error) {
+      if (this.closing === undefined) this.pulse.failed(error as HanoiError);
+      throw error;
+    }
   }
 
   async countMembers(name: string): Promise<number> {
@@ -168,15 +244,23 @@ export abstract class RedisStorage implements Backend {
     return this.changes((kind) => this.keys.log(kind), options);
   }
 
-  subscribe(listener: (event: ChangeEvent) => void): () => void {
+  subscribe(listener: (event: ChangeEvent | undefined) => void): () => void {
     // A wrapper of its own, so that one function can subscribe twice.
-    const call = (event: ChangeEvent) => listener(event);
+    const call = (event: ChangeEvent | undefined) => listener(event);
+    const hear = (event: ChangeEvent | undefined) => {
+      for (const each of this.listeners) each(event);
+    };
     if (this.closing === undefined) {
       this.listeners.add(call);
-      this.subscriber ??= new Subscriber(this.app, this.channel, (message) => {
-        const event = parseEvent(message);
-        if (event !== undefined) for (const each of this.listeners) each(event);
-      });
+      this.subscriber ??= new Subscriber(
+        this.connection,
+        this.channel,
+        (message) => {
+          const event = parseEvent(message);
+          if (event !== undefined) hear(event);
+        },
+        () => hear(undefined),
+      );
     }
     return () => {
       this.listeners.delete(call);
@@ -184,6 +268,48 @@ export abstract class RedisStorage implements Backend {
       this.subscriber?.close();
       this.subscriber = undefined;
     };
+  }
+
+  health(): Health {
+    const { answeredAt, problem, isDegraded } = this.pulse;
+    if (this.closing !== undefined) {
+      return {
+        state: 'closed',
+        ageMs: Number.POSITIVE_INFINITY,
+        token: undefined,
+        error: 'CLOSED',
+      };
+    }
+    return {
+      state: isDegraded ? 'degraded' : answeredAt === undefined ? 'starting' : 'ready',
+      // A check that is answered is answered of now.
+      ageMs:
+        answeredAt === undefined ? Number.POSITIVE_INFINITY : isDegraded ? now() - answeredAt : 0,
+      token: this.lastToken,
+      error: problem?.code,
+    };
+  }
+
+  watch(listener: (event: HealthEvent) => void): () => void {
+    const call = (event: HealthEvent) => listener(event);
+    if (this.closing === undefined) this.watchers.add(call);
+    return () => this.watchers.delete(call);
+  }
+
+  async ready(timeoutMs: number): Promise<Health> {
+    const deadline = now() + timeoutMs;
+    while (this.closing === undefined) {
+      try {
+        await this.connection.ready(deadline, true);
+        await this.token();
+        break;
+      } catch {
+        const leftMs = deadline - now();
+        if (leftMs <= 0) break;
+        await this.connection.by(deadline, delay(Math.min(PAUSE_MS, leftMs))).catch(() => {});
+      }
+    }
+    return this.health();
   }
 
   close(): Promise<void> {
@@ -195,15 +321,39 @@ export abstract class RedisStorage implements Backend {
     this.refuseClosed();
     // Whoever subscribed before this write hears of it.
     if (this.subscriber !== undefined) await this.subscriber.begun;
+    const sentAt = now();
     const written = await this.writes.apply(write);
-    this.checks.seeToken();
+    // Whoever checks now is to see it.
+    this.checks.seeToken(true);
+    this.pulse.succeeded(sentAt);
     return written;
   }
 
+  /** These documents, if the token is still that one. */
+  private async documents(
+    names: readonly string[],
+    stamp: string | null,
+  ): Promise<ReadonlyMap<string, string | null> | undefined> {
+    const [now, ...parts] = await this.query([
+      ['get', this.keys.token],
+      ...inParts('hmget', this.keys.features, names),
+    ]);
+    if (now !== stamp) return undefined;
+    const documents = parts.flat() as (string | null)[];
+    return new Map(names.map((name, at) => [name, documents[at] ?? null]));
+  }
+
+  private tell(kind: HealthEvent['kind'], cause?: HanoiError): void {
+    for (const each of this.watchers) each({ kind, health: this.health(), cause });
+  }
+
   /** Replies of one moment, all of them needed. */
-  private async query(commands: readonly Command[]): Promise<unknown[]> {
+  private async query(
+    commands: readonly Command[],
+    timeoutMs: number = this.operationTimeoutMs,
+  ): Promise<unknown[]> {
     this.refuseClosed();
-    const deadline = now() + this.operationTimeoutMs;
+    const deadline = now() + timeoutMs;
     await this.connection.ready(deadline);
     const replies = await this.connection.by(deadline, this.connection.atOnce(commands));
     for (const reply of replies) if (reply instanceof HanoiError) throw reply;
@@ -256,10 +406,20 @@ export abstract class RedisStorage implements Backend {
 
   private async shut(): Promise<void> {
     this.listeners.clear();
+    this.watchers.clear();
     this.subscriber?.close();
     this.checks.close(closed());
     this.connection.close(closed());
   }
+}
+
+/** What is known, with its present head, if the document is still the one. */
+function unchanged(known: Stored | undefined, text: string | undefined): Stored | undefined {
+  const head = parseHead(text ?? null);
+  if (head === undefined || known?.feature === undefined) return undefined;
+  const { id, revision, document } = known.head;
+  if (head.id !== id || head.revision !== revision || head.document !== document) return undefined;
+  return { head, feature: known.feature };
 }
 
 /** Ids of streams, `ms-sequence`, by their order. */

@@ -60,16 +60,24 @@ describe.each(
     return { server, client, rollout };
   }
 
-  it('answers closed when the server is killed, and again when it is back', async () => {
+  it('answers by what it knew last when the server is killed, and again when it is back', async () => {
     const { server, rollout } = await setUp();
+    await rollout.snapshot('ann');
     const inFlight = Array.from({ length: 50 }, () => rollout.decide('chat', 'ann'));
     server.signal('SIGKILL');
-    for (const { enabled, code } of await Promise.all(inFlight)) {
-      if (!enabled) expect(code).toMatch(/^STORE_(UNAVAILABLE|TIMEOUT)$/);
+    for (const { enabled } of await Promise.all(inFlight)) expect(enabled).toBe(true);
+    await eventually(async () => (await rollout.decide('chat', 'ann')).reason === 'STALE');
+    expect(await rollout.decide('chat', 'ann')).toMatchObject({
+      enabled: true,
+      reason: 'STALE',
+      ageMs: expect.any(Number),
+      code: expect.stringMatching(/^STORE_(UNAVAILABLE|TIMEOUT)$/),
+    });
+    const flags = await rollout.snapshot('ann');
+    expect(flags.decide('chat')).toMatchObject({ enabled: true, reason: 'STALE' });
+    for (const decision of [await rollout.decide('nope', 'ann'), flags.decide('nope')]) {
+      expect(decision).toMatchObject({ enabled: false, reason: 'ERROR', errorCode: 'GENERAL' });
     }
-    await eventually(async () => !(await rollout.isEnabled('chat', 'ann')));
-    expect(await rollout.decide('chat', 'ann')).toMatchObject({ enabled: false, reason: 'ERROR' });
-    expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(false);
     await expect(rollout.setPercentage('chat', 1)).rejects.toMatchObject({
       code: 'NOT_APPLIED',
     });
@@ -79,31 +87,44 @@ describe.each(
     });
 
     // Empty, so what was there is lost: that is no "no such feature".
+    const losses: unknown[] = [];
+    rollout.on('dataLoss', (health) => losses.push(health));
     await startServer([], server.port);
     await eventually(async () => (await rollout.features().catch(() => ['away'])).length === 0);
     expect(await rollout.decide('chat', 'ann')).toMatchObject({
-      enabled: false,
+      enabled: true,
+      reason: 'STALE',
       code: 'STORE_UNAVAILABLE',
     });
-    expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(false);
+    expect((await rollout.snapshot('ann')).decide('chat').reason).toBe('STALE');
+    expect(losses).toHaveLength(1);
     await rollout.addFeature('chat');
     expect(await rollout.isEnabled('chat', 'ann')).toBe(false);
     await rollout.register('chat', 'bob');
     expect(await rollout.isEnabled('chat', 'bob')).toBe(true);
+    expect(losses).toHaveLength(1);
   });
 
-  it('answers closed in time when the server hangs, and right when it goes on', async () => {
+  it('answers in time when the server hangs, by what it knew, and right when it goes on', async () => {
     const { server, rollout } = await setUp();
+    await rollout.addFeature('list');
+    await rollout.register('list', ['ann', 'bob']);
+    expect(await rollout.isEnabled('list', 'ann')).toBe(true);
     server.signal('SIGSTOP');
     const decisions = await Promise.all(
-      Array.from({ length: 100 }, () => rollout.decide('chat', 'ann')),
+      ['chat', 'list', 'nope'].flatMap((name) =>
+        Array.from({ length: 100 }, () => rollout.decide(name, 'ann')),
+      ),
     );
-    for (const { enabled, code } of decisions) {
-      expect(enabled).toBe(false);
-      expect(code).toBe('STORE_TIMEOUT');
+    const known = { enabled: true, reason: 'STALE', code: 'STORE_TIMEOUT' };
+    const unknown = { enabled: false, reason: 'ERROR', code: 'STORE_TIMEOUT' };
+    for (const decision of decisions.slice(0, 100)) expect(decision).toMatchObject(known);
+    for (const decision of decisions.slice(100, 200)) {
+      expect(decision).toMatchObject(Backend === RedisBackend ? known : unknown);
     }
+    for (const decision of decisions.slice(200)) expect(decision).toMatchObject(unknown);
     server.signal('SIGCONT');
-    await eventually(() => rollout.isEnabled('chat', 'ann'));
+    await eventually(async () => (await rollout.decide('list', 'ann')).detail === 'member');
   });
 
   it('applies nothing any more that was given up while the server hung', async () => {
@@ -118,7 +139,7 @@ describe.each(
     expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', feature: 'chat' });
     expect(error.requestId).toEqual(expect.any(String));
     server.signal('SIGCONT');
-    await eventually(() => rollout.isEnabled('chat', 'ann'));
+    await eventually(async () => (await rollout.decide('chat', 'ann')).reason !== 'STALE');
     await delay(100);
     expect(await rollout.countMembers('chat')).toBe(1);
     expect(await rollout.register('chat', 'bob')).toBe(1);
@@ -156,7 +177,7 @@ describe.each(
     const requests = lost.map(({ requestId }) => requestId);
     expect(new Set(requests).size).toBe(4);
     server.signal('SIGCONT');
-    await eventually(() => rollout.isEnabled('chat', 'ann'));
+    await eventually(async () => (await rollout.decide('chat', 'ann')).reason !== 'STALE');
     await delay(100);
     // None was applied, and each can be repeated by itself, more than once.
     for (let time = 0; time < 2; time++) {

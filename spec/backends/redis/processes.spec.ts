@@ -144,19 +144,19 @@ describe.each([RedisBackend, RedisSetBackend])('several processes on a %p', (Bac
       Backend.name,
       port,
       `rollout.on('change', () => {});
-       let wasOn = false;
-       let wasOff = false;
+       let wasFresh = false;
+       let wasStale = false;
        for (const end = Date.now() + 2_500; Date.now() < end; ) {
          const answers = await Promise.all([
-           rollout.isEnabled('chat', 'ann'),
+           rollout.decide('chat', 'ann'),
            rollout.snapshot('ann').then((flags) => flags.isEnabled('chat')),
            rollout.register('chat', 'ann').then(() => true, () => false),
          ]);
-         wasOn ||= answers[0];
-         wasOff ||= wasOn && !answers[0];
+         wasFresh ||= answers[0].reason === 'STATIC';
+         wasStale ||= wasFresh && answers[0].enabled && answers[0].reason === 'STALE';
          await new Promise((resolve) => setTimeout(resolve, 20));
        }
-       console.log(wasOn, wasOff);`,
+       console.log(wasFresh, wasStale);`,
     );
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await server.stop();
