@@ -3,10 +3,15 @@ export type {
   Change,
   ChangeEvent,
   Head,
+  Health,
+  HealthEvent,
   HeldFeature,
+  HeldMembers,
   HistoryOptions,
   IdOf,
+  Loaded,
   Source,
+  Staleness,
   Stored,
   Token,
   View,
@@ -14,6 +19,7 @@ export type {
   Written,
 } from './backends/backend.js';
 export { MemoryBackend, type MemoryBackendOptions } from './backends/memory.js';
+export { ReplicaBackend, type ReplicaBackendOptions } from './backends/replica.js';
 export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
 export type { Decision, Detail, Reason } from './domain/decision.js';
 export type { Bucketing, Feature, Json, Pattern, Variant } from './domain/feature.js';

@@ -185,7 +185,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     let view = this.source.local;
     let decisions = this.decideAll(view, who);
     try {
-      if (view === undefined || anyNeedsLookup(decisions)) {
+      if (view === undefined || view.stale !== undefined || anyNeedsLookup(decisions)) {
         view = await this.source.readAll((feature) => this.lookupId(feature, who));
         decisions = this.decideAll(view, who, true);
       }
@@ -510,7 +510,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   /** At once where the source can tell without I/O. Never throws or rejects. */
   private answer(name: string, subject: unknown): Decision | Promise<Decision> {
     const view = this.source.local;
-    if (view !== undefined) {
+    // What a stale view does not hold, the source itself may still find out.
+    if (view !== undefined && (view.stale === undefined || view.get(name) !== undefined)) {
       const decision = this.decideIn(view, name, subject);
       if (decision.code !== 'NEEDS_LOOKUP') return decision;
     }

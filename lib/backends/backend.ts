@@ -127,7 +127,8 @@ export interface HealthEvent {
 /** All the members of a feature, under its head. */
 export interface HeldMembers {
   readonly head: Head;
-  readonly ids: ReadonlySet<string>;
+  /** The caller's own. */
+  readonly ids: Set<string>;
 }
 
 /**

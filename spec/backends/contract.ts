@@ -40,9 +40,9 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
     afterEach(() => backend.close());
 
     const used = new Set<string>();
-    const test = (sentence: string, run: () => Promise<void>) => {
+    const test = (sentence: string, run: () => Promise<void>, timeoutMs?: number) => {
       const deviation = deviations.find((each) => each.test === sentence);
-      if (deviation === undefined) return it(sentence, run);
+      if (deviation === undefined) return it(sentence, run, timeoutMs);
       used.add(sentence);
       return it(`${sentence} (deviates: ${deviation.reason})`, async () => {
         await expect(run()).rejects.toThrow();
@@ -577,7 +577,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         await create();
         for (let n = 0; n < 2_500; n++) await add('chat', [`user-${n}`]);
         expect(await backend.history('chat', { limit: 10, kind: 'documents' })).toHaveLength(1);
-      });
+      }, 20_000);
 
       test('is not changed through what it hands out', async () => {
         await create();
