@@ -21,6 +21,9 @@ interface Program {
 const VARIABLE = 'HANOI_REDIS_SERVER';
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'hanoi', 'redis');
 
+/** What it says once it takes commands. */
+const READY = 'Ready to accept connections';
+
 let found: Program | undefined;
 
 /**
@@ -40,9 +43,11 @@ export function findRedis(): Program {
 /** A running server on a port of its own, empty, and without files. */
 export class RedisServer {
   private constructor(
-    private readonly process: ChildProcess,
+    private process: ChildProcess,
     readonly port: number,
-    private readonly folder: string,
+    /** Where it keeps its files, if it was told to. */
+    readonly folder: string,
+    private readonly options: readonly string[],
   ) {}
 
   /** Starts one that answers. `options` are lines of its configuration: `--requirepass secret`. */
@@ -66,44 +71,65 @@ export class RedisServer {
   }
 
   /** Ends it at once. Idempotent. */
-  async stop(): Promise<void> {
+  async kill(): Promise<void> {
     if (this.process.exitCode === null && this.process.signalCode === null) {
       const gone = new Promise((resolve) => this.process.once('exit', resolve));
       this.process.kill('SIGKILL');
       await gone;
     }
+  }
+
+  /** Starts it again after `kill`, on the same port and files: empty, unless it keeps any. */
+  async restart({ isReady = READY, more = [] as readonly string[] } = {}): Promise<void> {
+    this.process = launch([...this.options, ...more], this.port, this.folder);
+    await saying(this.process, isReady);
+  }
+
+  /** Ends it at once, with its files. Idempotent. */
+  async stop(): Promise<void> {
+    await this.kill();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
   private static async launch(options: readonly string[], port: number): Promise<RedisServer> {
-    const { path, libraries } = findRedis();
     const folder = mkdtempSync(join(tmpdir(), 'hanoi-redis-'));
-    const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
-    const child = spawn(path, [...own, '--save', '', '--appendonly', 'no', ...options], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: libraries === undefined ? process.env : { ...process.env, LD_LIBRARY_PATH: libraries },
-    });
-    // Whoever ends without having stopped it takes it along.
-    const kill = () => child.kill('SIGKILL');
-    process.once('exit', kill);
-    child.once('exit', () => process.off('exit', kill));
-    const server = new RedisServer(child, port, folder);
-    let output = '';
-    await new Promise<void>((resolve, reject) => {
-      const read = (data: Buffer) => {
-        output += data;
-        if (output.includes('Ready to accept connections')) resolve();
-      };
-      child.stdout?.on('data', read);
-      child.stderr?.on('data', read);
-      child.once('error', reject);
-      child.once('exit', () => reject(new Error(`${path} ended:\n${output}`)));
-    }).catch(async (error) => {
+    const child = launch(options, port, folder);
+    const server = new RedisServer(child, port, folder, options);
+    await saying(child, READY).catch(async (error) => {
       await server.stop();
       throw error;
     });
     return server;
   }
+}
+
+function launch(options: readonly string[], port: number, folder: string): ChildProcess {
+  const { path, libraries } = findRedis();
+  const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
+  const child = spawn(path, [...own, '--save', '', '--appendonly', 'no', ...options], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: libraries === undefined ? process.env : { ...process.env, LD_LIBRARY_PATH: libraries },
+  });
+  // Whoever ends without having stopped it takes it along.
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
+  return child;
+}
+
+/** Until its output has this line. */
+async function saying(child: ChildProcess, words: string): Promise<void> {
+  let output = '';
+  await new Promise<void>((resolve, reject) => {
+    const read = (data: Buffer) => {
+      output += data;
+      if (output.includes(words)) resolve();
+    };
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`The server ended:\n${output}`)));
+  });
 }
 
 /** A server for all of the file's specs, started before the first and ended after the last. */

@@ -112,7 +112,11 @@ export abstract class RedisStorage implements Backend {
     const tell = (kind: HealthEvent['kind'], cause?: HanoiError) => this.tell(kind, cause);
     const pulse = new Pulse(tell);
     this.pulse = pulse;
-    this.connection = new Connection(app, reuse, () => pulse.reconnected());
+    this.connection = new Connection(app, reuse, () => {
+      pulse.reconnected();
+      // Meanwhile, nothing could be looked at.
+      this.hear(undefined);
+    });
     this.checks = new Checks(this.connection, this.keys, membership, timeoutMs, pulse, tell);
     this.writes = new Writes(this.connection, this.keys, historyLength, operationTimeoutMs);
   }
@@ -247,9 +251,6 @@ export abstract class RedisStorage implements Backend {
   subscribe(listener: (event: ChangeEvent | undefined) => void): () => void {
     // A wrapper of its own, so that one function can subscribe twice.
     const call = (event: ChangeEvent | undefined) => listener(event);
-    const hear = (event: ChangeEvent | undefined) => {
-      for (const each of this.listeners) each(event);
-    };
     if (this.closing === undefined) {
       this.listeners.add(call);
       this.subscriber ??= new Subscriber(
@@ -257,9 +258,9 @@ export abstract class RedisStorage implements Backend {
         this.channel,
         (message) => {
           const event = parseEvent(message);
-          if (event !== undefined) hear(event);
+          if (event !== undefined) this.hear(event);
         },
-        () => hear(undefined),
+        () => this.hear(undefined),
       );
     }
     return () => {
@@ -341,6 +342,10 @@ export abstract class RedisStorage implements Backend {
     if (now !== stamp) return undefined;
     const documents = parts.flat() as (string | null)[];
     return new Map(names.map((name, at) => [name, documents[at] ?? null]));
+  }
+
+  private hear(event: ChangeEvent | undefined): void {
+    for (const each of this.listeners) each(event);
   }
 
   private tell(kind: HealthEvent['kind'], cause?: HanoiError): void {

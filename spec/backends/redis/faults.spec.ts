@@ -1,4 +1,3 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
@@ -7,6 +6,7 @@ import { createFeature } from '../../../lib/domain/validate.js';
 import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { RedisServer } from '../../redis-server.js';
+import { TcpProxy } from '../../tcp-proxy.js';
 
 const BACKENDS = [RedisBackend, RedisSetBackend];
 const OPTIONS = { timeoutMs: 250, operationTimeoutMs: 600 };
@@ -190,18 +190,24 @@ describe.each(
 
   it('finds out what became of a write whose reply was cut', async () => {
     const server = await startServer();
-    const proxy = await CuttingProxy.start(server.port);
+    const proxy = await TcpProxy.start(server.port);
     opened.push(() => proxy.stop());
+    let isCutting: boolean = false;
+    proxy.loses = (request) => {
+      if (!isCutting || !request.includes(WRITE.sha)) return false;
+      isCutting = false;
+      return true;
+    };
     const rollout = rolloutOn(Backend, clientOf(proxy.port), { reuse, operationTimeoutMs: 5_000 });
     await rollout.addFeature('chat');
     for (let n = 0; n < 5; n++) {
-      proxy.cutNextReply();
+      isCutting = true;
       const added = ['user', 'user', 'other'].map((id) => rollout.register('chat', `${id}-${n}`));
       expect(await Promise.all(added)).toEqual([1, 0, 1]);
-      proxy.cutNextReply();
+      isCutting = true;
       expect((await rollout.setPercentage('chat', n + 1)).percentage).toBe(n + 1);
     }
-    expect(proxy.cuts).toBe(10);
+    expect(proxy.lost).toBe(10);
     expect(await rollout.countMembers('chat')).toBe(10);
     expect(await rollout.history('chat')).toHaveLength(11);
     expect((await rollout.get('chat'))?.revision).toBe(6);
@@ -340,60 +346,4 @@ function everythingIn(error: unknown): string {
     parts.push(at.message, at.stack ?? '', JSON.stringify(at, Object.getOwnPropertyNames(at)));
   }
   return parts.join('\n');
-}
-
-/** A TCP connection in between, which can lose a reply. */
-class CuttingProxy {
-  cuts = 0;
-  private isCutting: boolean = false;
-
-  private constructor(
-    private readonly server: Server,
-    private readonly sockets: Set<Socket>,
-  ) {}
-
-  static async start(to: number): Promise<CuttingProxy> {
-    const sockets = new Set<Socket>();
-    const server = createServer();
-    const proxy = new CuttingProxy(server, sockets);
-    server.on('connection', (near) => {
-      const far = connect(to, '127.0.0.1');
-      for (const socket of [near, far]) {
-        sockets.add(socket);
-        socket.on('error', () => {});
-        socket.on('close', () => {
-          sockets.delete(socket);
-          near.destroy();
-          far.destroy();
-        });
-      }
-      let isScript = false;
-      near.on('data', (data) => {
-        isScript = data.includes(WRITE.sha);
-        far.write(data);
-      });
-      far.on('data', (data) => {
-        if (proxy.isCutting && isScript && !data.includes('NOSCRIPT')) {
-          proxy.isCutting = false;
-          proxy.cuts++;
-          near.destroy();
-        } else near.write(data);
-      });
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return proxy;
-  }
-
-  get port(): number {
-    return (this.server.address() as { port: number }).port;
-  }
-
-  cutNextReply(): void {
-    this.isCutting = true;
-  }
-
-  async stop(): Promise<void> {
-    for (const socket of this.sockets) socket.destroy();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
 }
