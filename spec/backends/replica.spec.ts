@@ -1,8 +1,11 @@
 import { Redis } from 'ioredis';
+import type { Source } from '../../lib/backends/backend.js';
 import { MemoryBackend } from '../../lib/backends/memory.js';
 import { RedisBackend, RedisSetBackend } from '../../lib/backends/redis/index.js';
-import { ReplicaBackend } from '../../lib/backends/replica.js';
-import { useRedis } from '../redis-server.js';
+import { ReplicaBackend, type ReplicaBackendOptions } from '../../lib/backends/replica.js';
+import type { HanoiError } from '../../lib/errors.js';
+import { Rollout, type RolloutOptions } from '../../lib/rollout.js';
+import { RedisServer, useRedis } from '../redis-server.js';
 import { backendContract } from './contract.js';
 
 const redis = useRedis();
@@ -28,4 +31,286 @@ for (const Backend of [RedisBackend, RedisSetBackend]) {
   backendContract(`ReplicaBackend of a ${Backend.name}`, {
     open: () => loaded(new ReplicaBackend(new Backend(client))),
   });
+}
+
+const ANN = 'ann';
+
+describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) => {
+  const isSet = Backend === RedisSetBackend;
+  let writer: Rollout;
+  let rollout: Rollout;
+  let monitor: Redis;
+  let seen: string[][] = [];
+  let opened: (() => unknown)[] = [];
+
+  const open = (options: ReplicaBackendOptions = {}, others: RolloutOptions = {}) => {
+    const replica = new ReplicaBackend(new Backend(client), options);
+    const opening = new Rollout(replica, others);
+    opened.push(() => opening.close());
+    return opening;
+  };
+  /** Names of the commands that were sent meanwhile, without the polls. */
+  const sent = async (run: () => unknown) => {
+    await client.ping('before');
+    await eventually(() => seen.some((args) => args[1] === 'before'));
+    seen = [];
+    await run();
+    await client.ping('after');
+    await eventually(() => seen.some((args) => args[1] === 'after'));
+    return seen.map(([name]) => name).filter((name) => name !== 'ping');
+  };
+
+  beforeAll(async () => {
+    monitor = await client.monitor();
+    monitor.on('monitor', (_: string, args: string[]) => {
+      seen.push([args[0]?.toLowerCase() as string, ...args.slice(1)]);
+    });
+  });
+  afterAll(() => monitor.disconnect());
+
+  beforeEach(async () => {
+    opened = [];
+    writer = new Rollout(new Backend(client));
+    await writer.addFeature('share', { percentage: 20 });
+    await writer.addFeature('list');
+    await writer.register('list', [ANN, 'bob']);
+    rollout = open({ pollMs: 60_000 });
+    await rollout.ready();
+  });
+  afterEach(async () => {
+    for (const close of opened) await close();
+    await writer.close();
+  });
+
+  it('answers without I/O', async () => {
+    await rollout.isEnabled('list', ANN);
+    const commands = await sent(async () => {
+      for (let n = 0; n < 1_000; n++) {
+        rollout.isEnabledSync('share', `user-${n}`);
+        await rollout.decide('share', `user-${n}`);
+        expect(rollout.isEnabledSync('list', ANN)).toBe(true);
+        expect(await rollout.isEnabled('nope', ANN)).toBe(false);
+      }
+    });
+    expect(commands).toEqual([]);
+  });
+
+  it('sees what others change, and tells of it', async () => {
+    const kinds: string[] = [];
+    rollout.on('change', ({ kind, name }) => kinds.push(`${kind} ${name}`));
+    await writer.setPercentage('share', 100);
+    await eventually(() => rollout.isEnabledSync('share', 'eve'));
+    await writer.register('share', 'eve');
+    await eventually(() => kinds.length === 2);
+    await writer.remove('share');
+    await eventually(() => rollout.decideSync('share', 'eve').errorCode === 'FLAG_NOT_FOUND');
+    await writer.addFeature('share', { percentage: 100 });
+    await eventually(() => rollout.isEnabledSync('share', 'eve'));
+    await writer.deactivate('list');
+    await eventually(() => kinds.length === 5);
+    expect(await rollout.isEnabled('list', ANN)).toBe(false);
+    expect(kinds).toEqual([
+      ...['updated share', 'members share', 'removed share', 'created share', 'updated list'],
+    ]);
+  });
+
+  it('sees them without being told, at the next poll', async () => {
+    const own = new Redis(redis.server.port, {
+      username: 'deaf',
+      password: 'any',
+      lazyConnect: true,
+    });
+    own.on('error', () => {});
+    await client.call('ACL', 'SETUSER', 'deaf', 'on', 'nopass', '~*', 'resetchannels', '+@all');
+    const deaf = new Rollout(new ReplicaBackend(new Backend(own), { pollMs: 50 }));
+    opened.push(
+      () => deaf.close(),
+      () => own.disconnect(),
+    );
+    await deaf.ready();
+    await writer.setPercentage('share', 100);
+    await eventually(() => deaf.isEnabledSync('share', 'eve'));
+    expect(deaf.health()).toMatchObject({ state: 'ready', error: undefined });
+  });
+
+  it('shows what is written through it once that has resolved', async () => {
+    for (let n = 0; n < 20; n++) {
+      await rollout.register('list', `user-${n}`);
+      expect(await rollout.isEnabled('list', `user-${n}`)).toBe(true);
+      await rollout.setPercentage('share', n % 2 === 0 ? 100 : 0);
+      expect(rollout.isEnabledSync('share', 'eve')).toBe(n % 2 === 0);
+    }
+  });
+
+  it('asks for members that it does not hold, once, until they change', async () => {
+    if (!isSet) await writer.register('list', many(50_001));
+    const small = open({ pollMs: 60_000, membershipsHeld: 10 });
+    await small.ready();
+    expect(small.decideSync('list', ANN)).toMatchObject({ enabled: false, code: 'NEEDS_LOOKUP' });
+    const both = () => Promise.all([small.isEnabled('list', ANN), small.isEnabled('list', 'eve')]);
+    expect(await both()).toEqual([true, false]);
+    expect(await sent(both)).toEqual([]);
+    expect(small.isEnabledSync('list', ANN)).toBe(true);
+    expect(small.decideSync('list', 'eve')).toMatchObject({ enabled: false, code: undefined });
+    await writer.register('list', 'eve');
+    await eventually(() => small.decideSync('list', ANN).code === 'NEEDS_LOOKUP');
+    expect(await both()).toEqual([true, true]);
+    // Only the last are remembered.
+    for (let n = 0; n < 20; n++) await small.isEnabled('list', `other-${n}`);
+    expect(small.decideSync('list', ANN).code).toBe('NEEDS_LOOKUP');
+    expect(small.decideSync('list', 'other-19').code).toBeUndefined();
+  });
+
+  it('takes a snapshot of its copy, or of the store where it has to ask', async () => {
+    const flags = await rollout.snapshot(ANN);
+    expect(flags.decide('list').detail).toBe('member');
+    expect(await sent(() => rollout.snapshot(ANN))).toEqual([]);
+  });
+
+  it('tells of a document that can not be read, once', async () => {
+    await client.hset('{hanoi}:features', 'share', '{"half":');
+    const late = open();
+    const problems: unknown[] = [];
+    late.on('corrupt', (problem) => problems.push(problem));
+    await late.ready();
+    for (const percentage of [1, 2]) await late.setPercentage('list', percentage);
+    expect(late.decideSync('share', ANN)).toMatchObject({ code: 'CORRUPT_FEATURE' });
+    expect(problems).toMatchObject([{ code: 'CORRUPT_FEATURE', feature: 'share' }]);
+  });
+});
+
+describe('a replica whose server is away', () => {
+  let server: RedisServer;
+  let own: Redis;
+  let opened: (() => unknown)[] = [];
+  const open = (options: ReplicaBackendOptions = {}, others: RolloutOptions = {}) => {
+    const rollout = new Rollout(
+      new ReplicaBackend(new RedisBackend(own), { pollMs: 50, maxStaleMs: 1_000, ...options }),
+      others,
+    );
+    opened.push(() => rollout.close());
+    return rollout;
+  };
+  const eventsOf = (rollout: Rollout) => {
+    const events: string[] = [];
+    for (const name of ['degraded', 'recovered', 'stale', 'dataLoss'] as const) {
+      rollout.on(name, (health) => events.push(`${name} ${health.error ?? ''}`.trim()));
+    }
+    return events;
+  };
+
+  beforeEach(async () => {
+    server = await RedisServer.start();
+    own = new Redis(server.port);
+    own.on('error', () => {});
+    opened = [() => own.disconnect()];
+    const writer = new Rollout(new RedisBackend(own));
+    await writer.addFeature('chat', { percentage: 100 });
+    await writer.close();
+  });
+  afterEach(async () => {
+    for (const close of opened.reverse()) await close();
+    await server.stop();
+  });
+
+  it('goes on with its copy, says how old it is, and comes back', async () => {
+    const rollout = open();
+    const events = eventsOf(rollout);
+    await rollout.ready();
+    expect(rollout.decideSync('chat', ANN)).toMatchObject({ reason: 'STATIC', ageMs: undefined });
+    server.signal('SIGSTOP');
+    await eventually(() => rollout.health().state === 'degraded');
+    expect(rollout.decideSync('chat', ANN)).toMatchObject({ enabled: true, reason: 'STATIC' });
+    await eventually(() => rollout.health().state === 'stale');
+    const { ageMs, ...decision } = rollout.decideSync('chat', ANN);
+    const code = expect.stringMatching(/^STORE_(TIMEOUT|UNAVAILABLE)$/);
+    expect(decision).toMatchObject({ enabled: true, reason: 'STALE', code });
+    expect(ageMs).toBeGreaterThanOrEqual(1_000);
+    expect(rollout.health().ageMs).toBeGreaterThanOrEqual(ageMs as number);
+    server.signal('SIGCONT');
+    await eventually(() => rollout.health().state === 'ready');
+    expect(rollout.decideSync('chat', ANN).reason).toBe('STATIC');
+    expect(events.map((event) => event.split(' ')[0])).toEqual(['degraded', 'stale', 'recovered']);
+  });
+
+  it('takes an emptied store for a loss, until something is written there', async () => {
+    const rollout = open();
+    const events = eventsOf(rollout);
+    await rollout.ready();
+    await own.flushall();
+    await eventually(() => rollout.health().state === 'stale');
+    expect(rollout.decideSync('chat', ANN)).toMatchObject({
+      enabled: true,
+      reason: 'STALE',
+      code: 'STORE_UNAVAILABLE',
+    });
+    expect(events.filter((event) => event.startsWith('dataLoss'))).toHaveLength(1);
+    await rollout.addFeature('other');
+    expect(rollout.decideSync('chat', ANN).errorCode).toBe('FLAG_NOT_FOUND');
+    expect(rollout.health()).toMatchObject({ state: 'ready', error: undefined });
+  });
+
+  it('starts without it, answers by the defaults, and goes on trying', async () => {
+    await server.kill();
+    const errors: HanoiError[] = [];
+    const rollout = open({}, { unknownFeature: true, defaults: { chat: true, look: 'dark' } });
+    rollout.on('error', (error) => errors.push(error));
+    expect(await rollout.ready({ timeoutMs: 100 })).toMatchObject({
+      state: 'starting',
+      ageMs: Number.POSITIVE_INFINITY,
+      error: 'STORE_UNAVAILABLE',
+    });
+    const failed = { reason: 'ERROR', code: 'STORE_UNAVAILABLE' };
+    const sync = async (name: string) => rollout.decideSync(name, ANN);
+    const awaited = (name: string) => rollout.decide(name, ANN);
+    for (const ask of [sync, awaited]) {
+      expect(await ask('chat')).toMatchObject({ enabled: true, ...failed });
+      expect(await ask('look')).toMatchObject({ enabled: true, variant: 'dark', ...failed });
+      expect(await ask('nope')).toMatchObject({ enabled: false, ...failed });
+    }
+    expect(await rollout.value('look', 'light', ANN)).toBe('dark');
+    const flags = await rollout.snapshot(ANN);
+    expect([flags.isEnabled('chat'), flags.isEnabled('nope')]).toEqual([true, false]);
+    expect(errors.length).toBeGreaterThan(0);
+    await server.restart();
+    await eventually(() => rollout.health().state === 'ready');
+    expect(rollout.decideSync('chat', ANN).errorCode).toBe('FLAG_NOT_FOUND');
+  });
+});
+
+describe('a replica of what only reads', () => {
+  it('refuses to write', async () => {
+    const backend = new MemoryBackend();
+    const reading = new Proxy(backend, { has: (_, key) => key !== 'write' });
+    const rollout = new Rollout(new ReplicaBackend(reading));
+    await rollout.ready();
+    await expect(rollout.addFeature('x')).rejects.toMatchObject({ code: 'READ_ONLY' });
+    await rollout.close();
+  });
+});
+
+describe('the options of a replica', () => {
+  it.each([{ pollMs: 0 }, { maxStaleMs: 1.5 }, { membershipsHeld: -1 }, { poll: 5 }])(
+    'are refused: %j',
+    (options) => {
+      const backend = new MemoryBackend();
+      expect(() => new ReplicaBackend(backend, options as object)).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+      );
+    },
+  );
+
+  it('are not the backend', () => {
+    expect(() => new ReplicaBackend({} as Source)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+  });
+});
+
+async function* many(count: number) {
+  for (let n = 0; n < count; n++) yield `member-${n}`;
+}
+
+async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
