@@ -37,6 +37,8 @@ const FAIL_FAST_NODE = {
   connectTimeout: 1_000,
   // A link that is half open is found out only by what does not come.
   socketTimeout: 1_000,
+  // Nor does the end of one come from a server that hangs.
+  disconnectTimeout: 50,
   maxRetriesPerRequest: 0,
   // Sent again by ioredis, a write would be applied twice, and a check answered too late.
   autoResendUnfulfilledCommands: false,
