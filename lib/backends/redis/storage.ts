@@ -3,6 +3,8 @@ import type { Cluster, Redis } from 'ioredis';
 import {
   changedMeanwhile,
   HanoiError,
+  hasCode,
+  notApplied,
   notFound,
   refuseUnknownOptions,
   shown,
@@ -130,10 +132,12 @@ export abstract class RedisStorage implements Backend {
   }
 
   async load(name: string): Promise<Stored | undefined> {
-    const [head, document] = await this.query([
+    const [token, head, document] = await this.query([
+      ['get', this.keys.token],
       ['hget', this.keys.heads, name],
       ['hget', this.keys.features, name],
     ]);
+    this.refuseLost(token);
     return parseStored(name, head as string | null, document as string | null);
   }
 
@@ -149,6 +153,7 @@ export abstract class RedisStorage implements Backend {
         ['hkeys', features],
         ...(isWhole ? [['hvals', features] as const] : []),
       ]);
+      this.refuseLost(stamp);
       const [names, texts, documented, documents] = hashes as string[][];
       const headOf = new Map(names?.map((name, at) => [name, texts?.[at] as string]));
       const all = new Map<string, Stored>();
@@ -171,7 +176,6 @@ export abstract class RedisStorage implements Backend {
         const stored = parseStored(name, headOf.get(name) ?? null, documentOf.get(name) ?? null);
         all.set(name, stored as Stored);
       }
-      this.checks.seeToken(stamp !== null);
       this.lastToken = parseToken(stamp as string | null);
       return { token: this.lastToken, features: all };
     }
@@ -323,7 +327,15 @@ export abstract class RedisStorage implements Backend {
     // Whoever subscribed before this write hears of it.
     if (this.subscriber !== undefined) await this.subscriber.begun;
     const sentAt = now();
-    const written = await this.writes.apply(write);
+    const written = await this.writes.apply(write).catch(async (error) => {
+      // In a store that was emptied, it is not the feature that is missing.
+      if (hasCode(error, 'FEATURE_NOT_FOUND')) {
+        await this.load(write.name).catch((cause) => {
+          throw notApplied(write.name, cause);
+        });
+      }
+      throw error;
+    });
     // Whoever checks now is to see it.
     this.checks.seeToken(true);
     this.pulse.succeeded(sentAt);
@@ -403,6 +415,11 @@ export abstract class RedisStorage implements Backend {
       });
     }
     return found.sort((one, other) => compareIds(other.id, one.id)).slice(0, count);
+  }
+
+  private refuseLost(token: unknown): void {
+    const loss = this.checks.seeToken(token !== null);
+    if (loss !== undefined) throw loss;
   }
 
   private refuseClosed(): void {

@@ -43,8 +43,8 @@ function rolloutOn(
   return rollout;
 }
 
-async function eventually(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await delay(20);
+async function eventually(holds: () => Promise<unknown>): Promise<void> {
+  while ((await holds()) !== true) await delay(20);
 }
 
 describe.each(
@@ -90,7 +90,12 @@ describe.each(
     const losses: unknown[] = [];
     rollout.on('dataLoss', (health) => losses.push(health));
     await startServer([], server.port);
-    await eventually(async () => (await rollout.features().catch(() => ['away'])).length === 0);
+    const lost = expect.objectContaining({ message: expect.stringContaining('emptied') });
+    await eventually(() => rollout.features().catch(({ message }) => message.includes('emptied')));
+    await expect(rollout.get('chat')).rejects.toEqual(lost);
+    for (const write of [rollout.register('chat', 'bob'), rollout.setPercentage('chat', 1)]) {
+      await expect(write).rejects.toMatchObject({ code: 'NOT_APPLIED', cause: lost });
+    }
     expect(await rollout.decide('chat', 'ann')).toMatchObject({
       enabled: true,
       reason: 'STALE',
