@@ -72,7 +72,7 @@ export class Subscriber {
     this.timer = setTimeout(async () => {
       this.expect(client);
       try {
-        await client.ping();
+        await client.ping().catch(refusalIsLife);
         if (client !== this.client) return;
         this.cancel();
         this.ping(client);
@@ -104,4 +104,9 @@ export class Subscriber {
     this.client?.disconnect();
     this.client = undefined;
   }
+}
+
+/** A server that refuses has answered. */
+function refusalIsLife(error: Error): void {
+  if (error.name !== 'ReplyError') throw error;
 }
