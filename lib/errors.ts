@@ -15,7 +15,8 @@ export const ERROR_CODES = {
   BACKEND_NOT_LOCAL: 'A synchronous check was asked of a backend that has to do I/O.',
   NEEDS_LOOKUP: 'A synchronous check depends on a fact that only a lookup can tell.',
   READ_ONLY: 'The backend only reads, or this record can only be read.',
-  STORE_UNAVAILABLE: 'The store was not reached, or lost what it held; checks answer by what is known.',
+  STORE_UNAVAILABLE:
+    'The store was not reached, or lost what it held; checks answer by what is known.',
   STORE_TIMEOUT: 'The store did not answer in time; checks answer by what is known.',
   STORE_DENIED: 'The store refuses this user or password; checks answer by what is known.',
   STORE_BUSY: 'The store is loading or busy with a script; checks answer by what is known.',

@@ -205,10 +205,10 @@ export interface Source {
   load(name: string): Promise<Stored | undefined>;
 
   /**
-   * Every document by name, and the token, of one moment. Where a document is the one that is
-   * `known`, it may come as that same feature object, and need not be fetched.
+   * Every document by name, and the token, of one moment. What is `known` from before need not be
+   * fetched: where a document is still the same, its feature may be that same object.
    */
-  loadAll(known?: ReadonlyMap<string, Stored>): Promise<Loaded>;
+  loadAll(known?: Loaded): Promise<Loaded>;
 
   /**
    * All the members of each of these features, given by name and id, of one moment. Left out are

@@ -108,6 +108,8 @@ export class ReplicaBackend implements Backend {
 
   private copy: Copy;
   private isLoaded: boolean = false;
+  /** The last that was loaded, to load what is new since. */
+  private loaded: Loaded | undefined;
   private seen: Token | undefined;
   private hasSeenToken: boolean = false;
   private failures = 0;
@@ -181,7 +183,7 @@ export class ReplicaBackend implements Backend {
     return this.source.load(name);
   }
 
-  loadAll(known?: ReadonlyMap<string, Stored>): Promise<Loaded> {
+  loadAll(known?: Loaded): Promise<Loaded> {
     return this.source.loadAll(known);
   }
 
@@ -290,10 +292,13 @@ export class ReplicaBackend implements Backend {
     await this.source.close();
   }
 
-  /** Resolves after a look at the store that began after this call. Never rejects. */
-  private look(): Promise<void> {
+  /**
+   * Resolves after a look at the store that began after this call. Never rejects. Where a change is
+   * to be expected, it doesn't ask first whether there is one.
+   */
+  private look(isExpected = true): Promise<void> {
     if (this.underway === undefined) {
-      this.underway = this.poll().finally(() => {
+      this.underway = this.poll(isExpected).finally(() => {
         this.underway = undefined;
       });
       return this.underway;
@@ -305,22 +310,26 @@ export class ReplicaBackend implements Backend {
     return this.next;
   }
 
-  private async poll(): Promise<void> {
+  private async poll(isExpected: boolean): Promise<void> {
     clearTimeout(this.timer);
     if (this.closing !== undefined) return;
     const sentAt = performance.now();
     try {
-      const token = await this.source.token();
-      if (token === undefined && this.hasSeenToken) throw lost();
-      const isSame =
-        token?.documents === this.seen?.documents && token?.members === this.seen?.members;
-      if (isSame && this.isLoaded) this.copy.confirmedAt = sentAt;
-      else await this.takeOver();
+      // What is new is read as fast as a token; all of it can take long, so first see who is there.
+      if ((isExpected && this.isLoaded) || (await this.hasMoved())) await this.takeOver();
+      else this.copy.confirmedAt = sentAt;
       if (this.closing === undefined) this.succeeded();
     } catch (error) {
       if (this.closing === undefined) this.failed(error as HanoiError);
     }
     if (this.closing === undefined) this.schedule(sentAt);
+  }
+
+  private async hasMoved(): Promise<boolean> {
+    const token = await this.source.token();
+    if (token === undefined && this.hasSeenToken) throw lost();
+    if (!this.isLoaded) return true;
+    return token?.documents !== this.seen?.documents || token?.members !== this.seen?.members;
   }
 
   /** When to look again: after a failure at once, then ever later. */
@@ -331,7 +340,7 @@ export class ReplicaBackend implements Backend {
         ? pollMs * (0.9 + 0.2 * Math.random())
         : Math.min(RETRY_MS * 2 ** (failures - 1), pollMs) * (0.5 + 0.5 * Math.random());
     const tookMs = failures === 0 ? 0 : performance.now() - sentAt;
-    this.timer = setTimeout(() => void this.look(), Math.max(0, pauseMs - tookMs));
+    this.timer = setTimeout(() => void this.look(false), Math.max(0, pauseMs - tookMs));
     this.timer.unref();
   }
 
@@ -343,7 +352,7 @@ export class ReplicaBackend implements Backend {
     try {
       for (let attempt = 1; ; attempt++) {
         const sentAt = performance.now();
-        const { token, features } = await this.source.loadAll(this.stored());
+        const { token, features } = await this.source.loadAll(this.loaded);
         const members = await this.membersOf(features);
         const isFit = Array.from(members).every(([name, { head }]) =>
           isSameDocument(head, features.get(name)?.head),
@@ -351,6 +360,7 @@ export class ReplicaBackend implements Backend {
         if (this.closing !== undefined) return;
         if (!isFit && attempt < MOST_ATTEMPTS) continue;
         if (token === undefined && this.hasSeenToken) throw lost();
+        this.loaded = { token, features };
         this.take(token, features, members, sentAt);
         return;
       }
@@ -358,14 +368,6 @@ export class ReplicaBackend implements Backend {
       const now = performance.now();
       this.loadFrom = now + (now - beganAt);
     }
-  }
-
-  private stored(): ReadonlyMap<string, Stored> {
-    const stored = new Map<string, Stored>();
-    if (this.isLoaded) {
-      for (const [name, held] of this.copy.features) stored.set(name, held.stored);
-    }
-    return stored;
   }
 
   /** All the members that are not held yet of the features that have some. */
@@ -414,11 +416,16 @@ export class ReplicaBackend implements Backend {
     for (const [name, stored] of features) {
       const old = before.get(name);
       const fetched = members.get(name);
+      if (old?.stored === stored && fetched === undefined) {
+        after.set(name, old);
+        if (old.facts.ids === undefined) asked.add(old.facts);
+        continue;
+      }
       // Members that are newer than the document's head come under the head that was theirs.
       const head = isSameDocument(fetched?.head, stored.head) ? fetched?.head : stored.head;
       const isSame =
         old !== undefined && isEqual(old.head, head) && isUnchanged(old.stored, stored);
-      const held = isSame ? old : this.hold(name, { ...stored, head } as Stored, old, fetched);
+      const held = isSame ? { ...old, stored } : this.hold(name, stored, head, old, fetched);
       after.set(name, held);
       if (held.facts.ids === undefined) asked.add(held.facts);
       if (isSame) continue;
@@ -453,10 +460,11 @@ export class ReplicaBackend implements Backend {
   private hold(
     name: string,
     stored: Stored,
+    head: Head | undefined,
     old: Held | undefined,
     fetched: NewMembers | undefined,
   ): Held {
-    const { head, feature, problem } = stored;
+    const { feature, problem } = stored;
     const compiled: CompiledFeature =
       problem !== undefined
         ? compileUnreadable(name, problem)

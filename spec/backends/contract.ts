@@ -710,7 +710,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         const kept = await create('kept');
         const changed = await create('changed');
         await create('removed');
-        const known = (await backend.loadAll()).features;
+        const known = await backend.loadAll();
         await add('kept', ['ann']);
         await replace(amendFeature(changed, { percentage: 1 }));
         await backend.write({ name: 'removed', expect: 'present', document: null });
@@ -737,9 +737,10 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         })().finally(() => {
           isOver = true;
         });
-        let { features } = await backend.loadAll();
+        let loaded = await backend.loadAll();
         while (!isOver) {
-          features = (await backend.loadAll(features)).features;
+          loaded = await backend.loadAll(loaded);
+          const { features } = loaded;
           const [one, two] = ['one', 'two'].map((each) => features.get(each)?.feature?.data.n);
           expect([0, 1]).toContain((one as number) - (two as number));
           await new Promise((resolve) => setImmediate(resolve));

@@ -76,6 +76,9 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
     await writer.register('list', [ANN, 'bob']);
     rollout = open({ pollMs: 60_000 });
     await rollout.ready();
+    // So late a poll comes from nothing but the subscription, which then is there.
+    await writer.addFeature('last');
+    await eventually(() => rollout.decideSync('last', ANN).reason !== 'ERROR');
   });
   afterEach(async () => {
     for (const close of opened) await close();

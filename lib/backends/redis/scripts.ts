@@ -169,10 +169,13 @@ else
   after = id .. ':' .. ARGV[10] .. ':' .. stamp .. ':' .. held
 end
 
+-- What it counts in the token as a change of members.
+local counted = not moved and '0' or whole(isBatch and #added + #removed or 1)
+
 if tonumber(ARGV[11]) > 0 then
   local entry = {
     'name', name, 'kind', kind, 'head', after, 'at', now, 'about', ARGV[14],
-    'count', whole(count + #added - #removed),
+    'count', whole(count + #added - #removed), 'counted', counted,
   }
   local function put(field, value)
     entry[#entry + 1] = field
@@ -201,7 +204,7 @@ end
 
 if operation ~= 'members' then documents, documentsAt = whole(documents + 1), stamp end
 if moved then
-  members, membersAt = whole(members + (isBatch and #added + #removed or 1)), stamp
+  members, membersAt = whole(members + counted), stamp
   if operation == 'put' or oldMembers == '0' then firstsAt = stamp end
 end
 redis.call('SET', token, table.concat({

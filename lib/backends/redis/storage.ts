@@ -29,6 +29,7 @@ import {
 import { Checks, inParts, type Membership, MOST_HELD } from './checks.js';
 import { type Command, Connection, keyPrefixOf, now } from './connection.js';
 import { Keys } from './keys.js';
+import { compareIds, Loader } from './loader.js';
 import { Pulse } from './pulse.js';
 import { parseChange, parseEvent, parseHead, parseStored, parseToken } from './stored.js';
 import { Subscriber } from './subscriber.js';
@@ -61,11 +62,6 @@ const DEFAULTS = {
   historyLength: 100,
 };
 
-const NOTHING: ReadonlyMap<string, Stored> = new Map();
-
-/** How often documents are fetched alone, in a round of their own, before all are at once. */
-const MOST_ATTEMPTS = 2;
-
 /** Between attempts to reach a server that refuses. */
 const PAUSE_MS = 50;
 
@@ -79,6 +75,7 @@ export abstract class RedisStorage implements Backend {
   private readonly connection: Connection;
   private readonly checks: Checks;
   private readonly writes: Writes;
+  private readonly loader: Loader;
   private readonly pulse: Pulse;
   private readonly timeoutMs: number;
   private readonly operationTimeoutMs: number;
@@ -119,6 +116,14 @@ export abstract class RedisStorage implements Backend {
       // Meanwhile, nothing could be looked at.
       this.hear(undefined);
     });
+    this.loader = new Loader(this.keys, async (commands, isLittle) => {
+      const [token, ...replies] = await this.query(
+        [['get', this.keys.token], ...commands],
+        isLittle ? timeoutMs : operationTimeoutMs,
+      );
+      this.refuseLost(token);
+      return [token as string | null, ...replies];
+    });
     this.checks = new Checks(this.connection, this.keys, membership, timeoutMs, pulse, tell);
     this.writes = new Writes(this.connection, this.keys, historyLength, operationTimeoutMs);
   }
@@ -141,44 +146,13 @@ export abstract class RedisStorage implements Backend {
     return parseStored(name, head as string | null, document as string | null);
   }
 
-  async loadAll(known: ReadonlyMap<string, Stored> = NOTHING): Promise<Loaded> {
-    const { token, heads, features } = this.keys;
-    for (let attempt = 1; ; attempt++) {
-      // What is known already need not travel. Where writes keep coming in between, all of it does.
-      const isWhole = known.size === 0 || attempt > MOST_ATTEMPTS;
-      const [stamp, ...hashes] = await this.query([
-        ['get', token],
-        ['hkeys', heads],
-        ['hvals', heads],
-        ['hkeys', features],
-        ...(isWhole ? [['hvals', features] as const] : []),
-      ]);
-      this.refuseLost(stamp);
-      const [names, texts, documented, documents] = hashes as string[][];
-      const headOf = new Map(names?.map((name, at) => [name, texts?.[at] as string]));
-      const all = new Map<string, Stored>();
-      const missing: string[] = [];
-      for (const name of new Set([...headOf.keys(), ...(documented as string[])])) {
-        const stored = isWhole ? undefined : unchanged(known.get(name), headOf.get(name));
-        if (stored === undefined) missing.push(name);
-        else all.set(name, stored);
-      }
-      let documentOf: ReadonlyMap<string, string | null>;
-      if (isWhole)
-        documentOf = new Map(documented?.map((name, at) => [name, documents?.[at] ?? null]));
-      else if (missing.length === 0) documentOf = new Map();
-      else {
-        const found = await this.documents(missing, stamp as string | null);
-        if (found === undefined) continue;
-        documentOf = found;
-      }
-      for (const name of missing) {
-        const stored = parseStored(name, headOf.get(name) ?? null, documentOf.get(name) ?? null);
-        all.set(name, stored as Stored);
-      }
-      this.lastToken = parseToken(stamp as string | null);
-      return { token: this.lastToken, features: all };
-    }
+  async loadAll(known?: Loaded): Promise<Loaded> {
+    const loaded =
+      (await this.loader.since(known)) ??
+      (await this.loader.changed(known)) ??
+      (await this.loader.whole());
+    this.lastToken = loaded.token;
+    return loaded;
   }
 
   async loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>> {
@@ -342,20 +316,6 @@ export abstract class RedisStorage implements Backend {
     return written;
   }
 
-  /** These documents, if the token is still that one. */
-  private async documents(
-    names: readonly string[],
-    stamp: string | null,
-  ): Promise<ReadonlyMap<string, string | null> | undefined> {
-    const [now, ...parts] = await this.query([
-      ['get', this.keys.token],
-      ...inParts('hmget', this.keys.features, names),
-    ]);
-    if (now !== stamp) return undefined;
-    const documents = parts.flat() as (string | null)[];
-    return new Map(names.map((name, at) => [name, documents[at] ?? null]));
-  }
-
   private hear(event: ChangeEvent | undefined): void {
     for (const each of this.listeners) each(event);
   }
@@ -433,27 +393,6 @@ export abstract class RedisStorage implements Backend {
     this.checks.close(closed());
     this.connection.close(closed());
   }
-}
-
-/** What is known, with its present head, if the document is still the one. */
-function unchanged(known: Stored | undefined, text: string | undefined): Stored | undefined {
-  const head = parseHead(text ?? null);
-  if (head === undefined || known?.feature === undefined) return undefined;
-  const { id, revision, document } = known.head;
-  if (head.id !== id || head.revision !== revision || head.document !== document) return undefined;
-  return { head, feature: known.feature };
-}
-
-/** Ids of streams, `ms-sequence`, by their order. */
-function compareIds(one: string, other: string): number {
-  const [ms = '', sequence = ''] = one.split('-');
-  const [ms2 = '', sequence2 = ''] = other.split('-');
-  return compareNumbers(ms, ms2) || compareNumbers(sequence, sequence2);
-}
-
-/** Numbers too large for a double, as text. */
-function compareNumbers(one: string, other: string): number {
-  return one.length - other.length || (one < other ? -1 : one > other ? 1 : 0);
 }
 
 function closed(): HanoiError {

@@ -83,8 +83,41 @@ export function parseEvent(message: string): ChangeEvent | undefined {
   return Object.freeze({ name, kind, head });
 }
 
+/** An entry of a log, as far as it tells of the present. */
+export interface Logged {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: Change['kind'];
+  readonly headText: string;
+  readonly document: string | null;
+  /** How many changes of members the token counts it as. */
+  readonly counted: number;
+}
+
+export function parseLogged([id, pairs]: Entry): Logged | undefined {
+  const fields = new Map<string, string>();
+  for (let at = 0; at + 1 < pairs.length; at += 2) {
+    // The ids of members come last, and are not asked for.
+    if (pairs[at] === '+' || pairs[at] === '-') break;
+    fields.set(pairs[at] as string, pairs[at + 1] as string);
+  }
+  const [name, kind, headText] = ['name', 'kind', 'head'].map((field) => fields.get(field));
+  if (name === undefined || headText === undefined || !isKind(kind)) return undefined;
+  const counted = Number(fields.get('counted'));
+  return { id, name, kind, headText, document: fields.get('after') ?? null, counted };
+}
+
+/** The id that the log gives to a change of that stamp; before any, one that it never gives. */
+export function logIdOf(stamp: string): string {
+  if (stamp.length <= 3) return '+';
+  return `${stamp.slice(0, -3)}-${Number(stamp.slice(-3))}`;
+}
+
+/** One entry of a stream, as ioredis gives it. */
+export type Entry = readonly [id: string, pairs: readonly string[]];
+
 /** One entry of a stream of changes; undefined for one that is not from here. */
-export function parseChange([id, pairs]: readonly [string, readonly string[]]): Change | undefined {
+export function parseChange([id, pairs]: Entry): Change | undefined {
   const fields = new Map<string, string>();
   const added: string[] = [];
   const removed: string[] = [];
