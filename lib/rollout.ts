@@ -7,7 +7,7 @@ import type {
   View,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
-import { currentSubject, runAs } from './current-user.js';
+import { currentSubject, pinnedFor, runAs, runPinned } from './current-user.js';
 import {
   type Guard,
   type GuardOptions,
@@ -182,6 +182,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
   async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
     const who = arguments.length > 0 ? subject : currentSubject();
+    const pin = pinnedFor<Snapshot<Features>>(this, who);
+    if (pin !== undefined) return pin;
     let view = this.source.local;
     let decisions = this.decideAll(view, who);
     try {
@@ -403,10 +405,35 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     this.groups.set(group, isIn as (subject: unknown) => unknown);
   }
 
-  /** Calls `fn` with the current subject set, for it and for all that it starts. */
-  runAs<Result>(subject: Subject | null | undefined, fn: () => Result): Result {
+  /**
+   * Calls `fn` with the current subject set, for it and for all that it starts.
+   *
+   * With `pinned`, a snapshot is taken first, and this rollout answers from it whatever is asked
+   * there about this subject, written or not: one round trip, then no I/O, so that `isEnabledSync`
+   * and `decideSync` work on every backend. Changes are not seen, not even one's own. An inner
+   * `runAs` starts anew, pinned or not. Where the store does not answer, `fn` is called all the
+   * same, and its checks answer as they do in an outage.
+   */
+  runAs<Result>(
+    subject: Subject | null | undefined,
+    fn: () => Result,
+    options?: { readonly pinned?: false },
+  ): Result;
+  runAs<Result>(
+    subject: Subject | null | undefined,
+    fn: () => Result,
+    options: { readonly pinned: true },
+  ): Promise<Awaited<Result>>;
+  runAs(
+    subject: Subject | null | undefined,
+    fn: () => unknown,
+    options: { readonly pinned?: boolean } = {},
+  ): unknown {
     if (typeof fn !== 'function') throw invalid('a function to call', fn);
-    return runAs(subject, fn);
+    refuseUnknownOptions(options, ['pinned']);
+    const { pinned = false } = options;
+    if (typeof pinned !== 'boolean') throw invalid('`pinned` to be true or false', pinned);
+    return pinned ? this.runPinned(subject, fn) : runAs(subject, fn);
   }
 
   /** The subject of the innermost `runAs` around; undefined where there is none. */
@@ -507,8 +534,19 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     await this.source.close();
   }
 
+  private async runPinned(
+    subject: Subject | null | undefined,
+    fn: () => unknown,
+  ): Promise<unknown> {
+    // Within a pin, this one starts anew.
+    const snapshot = await runAs(subject, () => this.snapshot(subject));
+    return runPinned(subject, this, snapshot, fn);
+  }
+
   /** At once where the source can tell without I/O. Never throws or rejects. */
   private answer(name: string, subject: unknown): Decision | Promise<Decision> {
+    const pin = pinnedFor<Snapshot>(this, subject);
+    if (pin !== undefined) return pin.decide(name);
     const view = this.source.local;
     // What a stale view does not hold, the source itself may still find out.
     if (view !== undefined && (view.stale === undefined || view.get(name) !== undefined)) {
@@ -532,6 +570,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private answerNow(name: string, subject: unknown): Decision {
+    const pin = pinnedFor<Snapshot>(this, subject);
+    if (pin !== undefined) return pin.decide(name);
     const view = this.source.local;
     if (view === undefined) {
       if (this.closing !== undefined) return this.unavailable(name, undefined);

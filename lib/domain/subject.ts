@@ -24,6 +24,17 @@ export function idOf(value: unknown): string | undefined {
 }
 
 /**
+ * Whether both are one subject: the same object, ids that are one, or nobody. Two objects are two,
+ * whatever their ids, since a feature can go by other attributes.
+ */
+export function isSameSubject(one: unknown, other: unknown): boolean {
+  if (Object.is(one, other)) return true;
+  if (one === undefined || one === null) return other === undefined || other === null;
+  const id = idOf(one);
+  return id !== undefined && id === idOf(other);
+}
+
+/**
  * The id by which a subject is bucketed and listed: its `key` attribute where a key is named, else
  * its own id. A bare id has no attributes, so with a key it can't be read. Throws what reading the
  * subject throws.

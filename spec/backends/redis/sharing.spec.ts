@@ -1,40 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { Rollout } from '../../../lib/rollout.js';
-import { useRedis } from '../../redis-server.js';
+import { useMonitoredRedis } from '../../redis-monitor.js';
 
-const redis = useRedis();
-let client: Redis;
-let monitor: Redis;
-/** The commands that clients have sent, without those within scripts. */
-let seen: string[][] = [];
+const redis = useMonitoredRedis();
+const { sent } = redis;
 
-beforeAll(async () => {
-  client = new Redis(redis.server.port);
-  monitor = await client.monitor();
-  monitor.on('monitor', (_time: string, args: string[], source: string) => {
-    if (source !== 'lua') seen.push([args[0]?.toLowerCase() as string, ...args.slice(1)]);
-  });
-});
-afterAll(() => {
-  monitor.disconnect();
-  client.disconnect();
-});
-beforeEach(() => client.flushall());
-
-/** What was sent while this ran. */
-async function sent(run: () => Promise<unknown>): Promise<string[][]> {
-  await client.ping('before');
-  while (!seen.some((args) => args[1] === 'before')) await delay(1);
-  seen = [];
-  await run();
-  await client.ping('after');
-  while (!seen.some((args) => args[1] === 'after')) await delay(1);
-  const commands = seen.filter(([name]) => name !== 'ping');
-  seen = [];
-  return commands;
-}
+beforeEach(() => redis.client.flushall());
 
 const names = (commands: string[][]) => commands.map(([name]) => name);
 
@@ -43,8 +14,8 @@ describe.each([RedisBackend, RedisSetBackend])('given a %p', (Backend) => {
   let rollout: Rollout;
   let other: Rollout;
   beforeEach(async () => {
-    rollout = new Rollout(new Backend(client));
-    other = new Rollout(new Backend(client));
+    rollout = new Rollout(new Backend(redis.client));
+    other = new Rollout(new Backend(redis.client));
     await other.addFeature('list', { percentage: 20 });
     await other.register('list', ['ann', 'bob']);
     await other.addFeature('share', { percentage: 50 });
