@@ -1,0 +1,20 @@
+import { askedBy, type Pinning, refuseUnfit, type SubjectOf } from './subject-of.js';
+
+/**
+ * Middleware for Hono on Node: all that comes after it runs as the request's subject, with one
+ * revision of all features (`runAs`, pinned).
+ *
+ * Mount it after what finds out who asks, and before what checks. The body can be read before or
+ * after it. Hono's `stream`, `streamText` and `streamSSE` go on as the subject; the `pull` of a
+ * ReadableStream of one's own runs as whoever reads it, so take a `snapshot()` along to there.
+ *
+ * What `subjectOf` throws or rejects with goes to the app's error handling. INVALID_ARGUMENT.
+ */
+export function honoMiddleware<Context>(
+  rollout: Pinning,
+  subjectOf: SubjectOf<Context>,
+): (context: Context, next: () => Promise<void>) => Promise<void> {
+  refuseUnfit(rollout, subjectOf);
+  return async (context, next) =>
+    rollout.runAs(await askedBy(subjectOf, context), next, { pinned: true });
+}
