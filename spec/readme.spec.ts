@@ -1,8 +1,13 @@
 import { transformSync } from '@swc/core';
+import express from 'express';
+import fastify from 'fastify';
+import * as hono from 'hono';
 import * as ioredis from 'ioredis';
+import Koa from 'koa';
 import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
+import * as hanoiMiddleware from '../lib/middleware/index.js';
 import { program, README, snippets } from './readme.js';
 import { useRedis } from './redis-server.js';
 
@@ -41,8 +46,13 @@ describe('the README', () => {
     const modules: Record<string, unknown> = {
       hanoi,
       'hanoi/import': hanoiImport,
+      'hanoi/middleware': hanoiMiddleware,
       'hanoi/redis': hanoiRedis,
+      express,
+      fastify,
+      hono,
       ioredis,
+      koa: Koa,
     };
     process.env.REDIS_URL = redis.server.url;
     const printed = jest.spyOn(console, 'log').mockImplementation(() => {});
