@@ -7,6 +7,7 @@ const BENCHES = [
   'check.js',
   'hanoi.js',
   'members.js',
+  'pinned.js',
   'redis-checks.js',
   'redis-hanoi.js',
   'redis-members.js',
