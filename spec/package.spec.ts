@@ -258,15 +258,28 @@ describe('the packed package', () => {
       const required = createRequire(import.meta.url)('hanoi');
       const [esm, cjs] = [new Rollout(), new required.Rollout()];
       const later = (rollout) => new Promise((done) => setTimeout(() => done(rollout.currentSubject()), 1));
+      await Promise.all([esm, cjs].map((each) => each.addFeature('chat', { percentage: 100 })));
+      const pinned = async () => {
+        await Promise.all([esm, cjs].map((each) => each.disable('chat')));
+        return [esm, cjs].map((each) => each.isEnabledSync('chat'));
+      };
       console.log(JSON.stringify({
         twoCopies: Rollout !== required.Rollout,
         atOnce: esm.runAs('ann', () => cjs.currentSubject()),
         later: await esm.runAs('ann', () => later(cjs)),
         back: await cjs.runAs('bob', () => later(esm)),
         outside: cjs.currentSubject() ?? null,
+        pinned: await esm.runAs('ann', () => cjs.runAs('ann', pinned, { pinned: true }), { pinned: true }),
       }));`,
     );
-    const expected = { twoCopies: true, atOnce: 'ann', later: 'ann', back: 'bob', outside: null };
+    const expected = {
+      twoCopies: true,
+      atOnce: 'ann',
+      later: 'ann',
+      back: 'bob',
+      outside: null,
+      pinned: [true, true],
+    };
     expect(await node('both.mjs')).toEqual(expected);
   });
 
