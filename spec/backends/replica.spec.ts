@@ -79,6 +79,8 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
     // So late a poll comes from nothing but the subscription, which then is there.
     await writer.addFeature('last');
     await eventually(() => rollout.decideSync('last', ANN).reason !== 'ERROR');
+    // Until all looks are over that this has caused.
+    await new Promise((resolve) => setTimeout(resolve, 50));
   });
   afterEach(async () => {
     for (const close of opened) await close();
