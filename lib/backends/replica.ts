@@ -1,20 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CompiledFeature, compile, compileUnreadable } from '../domain/decide.js';
 import { HanoiError, hasCode, refuseUnknownOptions, shown } from '../errors.js';
 import type {
   Backend,
   Change,
   ChangeEvent,
-  Head,
   Health,
   HealthEvent,
-  HeldFeature,
   HeldMembers,
   HistoryOptions,
   IdOf,
   Loaded,
   Source,
-  Staleness,
   Stored,
   Token,
   View,
@@ -22,7 +18,17 @@ import type {
   Written,
 } from './backend.js';
 import { changesBetween } from './catch-up.js';
-import { Memberships, Room } from './memberships.js';
+import {
+  apply,
+  Copy,
+  type Held,
+  isEqual,
+  isSameDocument,
+  type NewMembers,
+  type Succession,
+  successor,
+} from './copy.js';
+import { Room } from './memberships.js';
 
 export interface ReplicaBackendOptions {
   /** How often the store is asked whether something has changed, in ms, 10% more or less. From 10; default 1,000. */
@@ -52,51 +58,6 @@ const CATCH_UP = 8;
 
 /** Fewer members are fetched as fast as the changes to them. */
 const FEW_MEMBERS = 200;
-
-const NOBODY = new Room(0);
-
-/** A feature as it is held. */
-interface Held extends HeldFeature {
-  readonly stored: Stored;
-  readonly facts: Memberships;
-}
-
-/** The members of a feature under a head: all of them, or what led to it from those held. */
-interface NewMembers {
-  readonly head: Head;
-  readonly ids: Set<string>;
-  readonly changes: readonly Change[];
-}
-
-/** All features as of one moment. Only its staleness changes; the next state is another copy. */
-class Copy implements View, Staleness {
-  stale: Staleness | undefined;
-  cause: HanoiError = notLoaded();
-
-  constructor(
-    readonly features: ReadonlyMap<string, Held>,
-    /** When that was sent which showed last that this is the state of the store. */
-    public confirmedAt: number,
-  ) {}
-
-  get(name: string): Held | undefined {
-    return this.features.get(name);
-  }
-
-  names(): Iterable<string> {
-    return this.features.keys();
-  }
-
-  ageMs(): number {
-    return performance.now() - this.confirmedAt;
-  }
-
-  /** From now on its answers say why it is old. */
-  spoil(cause: HanoiError): void {
-    this.cause = cause;
-    this.stale = this;
-  }
-}
 
 /**
  * Keeps a copy of another backend's features in this process, so that checks need no I/O. It asks
@@ -149,8 +110,7 @@ export class ReplicaBackend implements Backend {
     this.pollMs = pollMs;
     this.maxStaleMs = maxStaleMs;
     this.room = new Room(membershipsHeld);
-    this.copy = new Copy(new Map(), Number.NEGATIVE_INFINITY);
-    this.copy.spoil(notLoaded());
+    this.copy = new Copy(new Map(), Number.NEGATIVE_INFINITY, notLoaded());
     this.local = this.copy;
     this.unsubscribe = source.subscribe(() => void this.look());
     this.unwatch = source.watch(({ kind }) => {
@@ -360,8 +320,11 @@ export class ReplicaBackend implements Backend {
         if (this.closing !== undefined) return;
         if (!isFit && attempt < MOST_ATTEMPTS) continue;
         if (token === undefined && this.hasSeenToken) throw lost();
+        const succession = await successor(this.copy, features, members, this.room, sentAt);
+        if (this.closing !== undefined) return;
+        for (const held of members.values()) apply(held);
         this.loaded = { token, features };
-        this.take(token, features, members, sentAt);
+        this.swap(token, succession);
         return;
       }
     } finally {
@@ -401,89 +364,20 @@ export class ReplicaBackend implements Backend {
     return found;
   }
 
-  /** Swaps the copy, and tells of what is new in it. */
-  private take(
-    token: Token | undefined,
-    features: ReadonlyMap<string, Stored>,
-    members: ReadonlyMap<string, NewMembers>,
-    sentAt: number,
-  ): void {
-    const before = this.copy.features;
-    const after = new Map<string, Held>();
-    const asked = new Set<Memberships>();
-    const events: ChangeEvent[] = [];
-    const problems: HanoiError[] = [];
-    for (const [name, stored] of features) {
-      const old = before.get(name);
-      const fetched = members.get(name);
-      if (old?.stored === stored && fetched === undefined) {
-        after.set(name, old);
-        if (old.facts.ids === undefined) asked.add(old.facts);
-        continue;
-      }
-      // Members that are newer than the document's head come under the head that was theirs.
-      const head = isSameDocument(fetched?.head, stored.head) ? fetched?.head : stored.head;
-      const isSame =
-        old !== undefined && isEqual(old.head, head) && isUnchanged(old.stored, stored);
-      const held = isSame ? { ...old, stored } : this.hold(name, stored, head, old, fetched);
-      after.set(name, held);
-      if (held.facts.ids === undefined) asked.add(held.facts);
-      if (isSame) continue;
-      const { problem } = stored;
-      if (problem !== undefined && problem.message !== old?.stored.problem?.message) {
-        problems.push(problem);
-      }
-      if (head === undefined) continue;
-      const kind =
-        old === undefined ? 'created' : isSameDocument(old.head, head) ? 'members' : 'updated';
-      events.push(Object.freeze({ name, kind, head }));
-    }
-    for (const [name, { head }] of before) {
-      if (head !== undefined && !after.has(name)) {
-        events.push(Object.freeze({ name, kind: 'removed', head }));
-      }
-    }
-    this.room.keep(asked);
+  private swap(token: Token | undefined, { copy, events, problems, asked }: Succession): void {
     const isFirst = !this.isLoaded;
-    this.copy = new Copy(after, sentAt);
-    this.local = this.copy;
+    this.room.keep(asked);
+    this.copy = copy;
+    this.local = copy;
     this.seen = token;
     this.isLoaded = true;
     if (token !== undefined) this.hasSeenToken = true;
     for (const problem of problems) this.tell('corrupt', problem);
     // Nothing has changed by being looked at for the first time.
-    if (!isFirst)
-      for (const event of events) for (const listener of this.listeners) listener(event);
-    for (const done of this.waiting) done();
-  }
-
-  private hold(
-    name: string,
-    stored: Stored,
-    head: Head | undefined,
-    old: Held | undefined,
-    fetched: NewMembers | undefined,
-  ): Held {
-    const { feature, problem } = stored;
-    const compiled: CompiledFeature =
-      problem !== undefined
-        ? compileUnreadable(name, problem)
-        : old?.stored.feature === feature
-          ? old.compiled
-          : compile(feature);
-    const stamp = head?.members ?? 0;
-    let facts: Memberships;
-    if (old?.head?.id === head?.id && old?.facts.stamp === stamp) ({ facts } = old as Held);
-    else if (stamp === 0 || feature === undefined)
-      facts = new Memberships(stamp, new Set(), NOBODY);
-    else {
-      for (const { added, removed } of fetched?.changes ?? []) {
-        for (const id of added) fetched?.ids.add(id);
-        for (const id of removed) fetched?.ids.delete(id);
-      }
-      facts = new Memberships(stamp, fetched?.ids, this.room);
+    for (const event of isFirst ? [] : events) {
+      for (const listener of this.listeners) listener(event);
     }
-    return { stored, head, compiled, facts };
+    for (const done of this.waiting) done();
   }
 
   /** Keeps the answers that a lookup gave, where they are of the state that is held. */
@@ -556,24 +450,6 @@ function isKnown(held: Held | undefined, idOf: IdOf): boolean {
   if (held === undefined) return true;
   const id = idOf(held.compiled);
   return id === undefined || held.facts.isMember(id) !== undefined;
-}
-
-function isSameDocument(one: Head | undefined, other: Head | undefined): boolean {
-  return (
-    one !== undefined &&
-    other !== undefined &&
-    one.id === other.id &&
-    one.revision === other.revision &&
-    one.document === other.document
-  );
-}
-
-function isEqual(one: Head | undefined, other: Head | undefined): boolean {
-  return isSameDocument(one, other) && one?.members === other?.members;
-}
-
-function isUnchanged(one: Stored, other: Stored): boolean {
-  return one.problem?.message === other.problem?.message;
 }
 
 const LOST = 'The store holds nothing any more of what it held: it was emptied, or lost its data.';

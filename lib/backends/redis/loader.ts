@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Loaded, Stored } from '../backend.js';
 import { inParts } from './checks.js';
 import { type Command, Refusal } from './connection.js';
@@ -14,6 +15,9 @@ import {
 
 /** How many changes of each kind are read from the logs; where there are more, heads are compared. */
 const MOST_CHANGES = 32;
+
+/** After so many documents were parsed, others get their turn: some ms. */
+const AT_ONCE = 100;
 
 /** The token, and then the replies, of one moment; where it is little, as fast as a check. */
 type Query = (
@@ -132,6 +136,7 @@ export class Loader {
     for (const name of new Set([...names, ...documented])) {
       const stored = parseStored(name, headOf.get(name) ?? null, documentOf.get(name) ?? null);
       all.set(name, stored as Stored);
+      if (all.size % AT_ONCE === 0) await nextTurn();
     }
     return { token: parseToken(stamp), features: all };
   }
