@@ -1,32 +1,19 @@
-import { compile } from '../domain/decide.js';
-import type { Feature } from '../domain/feature.js';
-import {
-  alreadyThere,
-  changedMeanwhile,
-  HanoiError,
-  notFound,
-  refuseUnknownOptions,
-  shown,
-} from '../errors.js';
-import {
-  type Backend,
-  type Change,
-  type ChangeEvent,
-  type Head,
-  type Health,
-  type HeldFeature,
-  type HeldMembers,
-  type HistoryOptions,
-  KEEP_REMOVED_MS,
-  type Loaded,
-  MEMBERS_PER_WRITE,
-  REQUEST_MEMORY_MS,
-  type Stored,
-  type Token,
-  type View,
-  type Write,
-  type Written,
+import { HanoiError, refuseUnknownOptions, shown } from '../errors.js';
+import type {
+  Backend,
+  Change,
+  ChangeEvent,
+  Health,
+  HeldMembers,
+  HistoryOptions,
+  Loaded,
+  Stored,
+  Token,
+  View,
+  Write,
+  Written,
 } from './backend.js';
+import { batchesOf, Store } from './store.js';
 
 export interface MemoryBackendOptions {
   /**
@@ -38,73 +25,14 @@ export interface MemoryBackendOptions {
   now?: () => number;
 }
 
-const NONE: readonly string[] = Object.freeze([]);
-
 const DEFAULTS = { historyLength: 100, now: () => Date.now() };
-
-/** A feature with its members: the one copy there is, which checks look into. */
-interface Entry extends HeldFeature {
-  head: Head;
-  readonly feature: Feature;
-  readonly facts: Members;
-}
-
-class Members {
-  readonly ids = new Set<string>();
-
-  isMember(id: string): boolean {
-    // Most features have none, and an id that was never hashed needn't be.
-    return this.ids.size > 0 && this.ids.has(id);
-  }
-}
-
-/** The last changes, those of documents and those of members alone each up to a length. */
-class History {
-  private readonly documents: Change[] = [];
-  private readonly members: Change[] = [];
-
-  constructor(private readonly length: number) {}
-
-  add(change: Change): void {
-    const changes = change.kind === 'members' ? this.members : this.documents;
-    changes.push(change);
-    // Cut at twice the length, so that a write doesn't shift the whole list.
-    if (changes.length > 2 * this.length) changes.splice(0, changes.length - this.length);
-  }
-
-  newest({ limit, before, kind }: HistoryOptions): Change[] {
-    const kept = (changes: Change[]) => changes.slice(Math.max(0, changes.length - this.length));
-    return (
-      [
-        ...(kind === 'members' ? [] : kept(this.documents)),
-        ...(kind === 'documents' ? [] : kept(this.members)),
-      ]
-        .filter(({ id }) => before === undefined || Number(id) < Number(before))
-        .sort((one, other) => Number(other.id) - Number(one.id))
-        .slice(0, limit)
-        // Copies: what is handed out is no longer the history's own.
-        .map((change) => ({ ...change, added: [...change.added], removed: [...change.removed] }))
-    );
-  }
-}
 
 /** Keeps everything in this process. The store itself: its view is always the present state. */
 export class MemoryBackend implements Backend {
   local: View | undefined;
 
-  private readonly entries = new Map<string, Entry>();
-  /** Members of removed features by feature id, the longest there first. */
-  private readonly setAside = new Map<string, { members: Members; until: number }>();
-  private readonly requests = new Map<string, { name: string; written: Written; until: number }>();
-  private readonly histories = new Map<string, History>();
-  private readonly changes: History;
+  private readonly store: Store;
   private readonly listeners = new Set<(event: ChangeEvent) => void>();
-  private readonly historyLength: number;
-  private readonly now: () => number;
-  private readonly epoch = crypto.randomUUID();
-  private documentWrites = 0;
-  private memberWrites = 0;
-  private lastChange = 0;
 
   /** INVALID_ARGUMENT for a history length that is none. */
   constructor(options: MemoryBackendOptions = {}) {
@@ -122,79 +50,48 @@ export class MemoryBackend implements Backend {
         `Expected \`now\` to be a function, got ${shown(now)}.`,
       );
     }
-    this.historyLength = historyLength;
-    this.now = now;
-    this.changes = new History(historyLength);
-    const { entries } = this;
-    this.local = {
-      get: (name) => entries.get(name),
-      names: () => entries.keys(),
-      stale: undefined,
-    };
+    this.store = new Store(historyLength, now);
+    this.local = this.store.view;
   }
 
   async read(): Promise<View> {
-    return this.open();
+    return this.open().view;
   }
 
   async readAll(): Promise<View> {
-    return this.open();
+    return this.open().view;
   }
 
   async load(name: string): Promise<Stored | undefined> {
-    this.open();
-    const entry = this.entries.get(name);
-    return entry && { head: entry.head, feature: entry.feature };
+    return this.open().load(name);
   }
 
   async loadAll(): Promise<Loaded> {
-    this.open();
-    const features = new Map<string, Stored>();
-    for (const [name, { head, feature }] of this.entries) features.set(name, { head, feature });
-    return { token: this.present(), features };
+    return this.open().loadAll();
   }
 
   async loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>> {
-    this.open();
-    const found = new Map<string, HeldMembers>();
-    for (const [name, id] of ids) {
-      const entry = this.entries.get(name);
-      if (entry?.head.id !== id) continue;
-      found.set(name, { head: entry.head, ids: new Set(entry.facts.ids) });
-    }
-    return found;
+    return this.open().loadMembers(ids);
   }
 
   async token(): Promise<Token | undefined> {
-    this.open();
-    return this.present();
+    return this.open().token();
   }
 
   async countMembers(name: string): Promise<number> {
-    return this.entry(name).facts.ids.size;
+    return this.open().countMembers(name);
   }
 
   async *members(name: string): AsyncIterable<readonly string[]> {
-    const { facts } = this.entry(name);
-    let batch: string[] = [];
-    for (const id of facts.ids) {
-      if (batch.push(id) < MEMBERS_PER_WRITE) continue;
-      yield batch;
-      batch = [];
-      this.open();
-      if (this.entries.get(name)?.facts !== facts) throw changedMeanwhile(name);
-    }
-    if (batch.length > 0) yield batch;
+    yield* batchesOf(name, () => this.open());
   }
 
   async history(name: string, options: HistoryOptions): Promise<Change[]> {
-    this.open();
-    return this.histories.get(name)?.newest(options) ?? [];
+    return this.open().history(name, options);
   }
 
   async log(options: HistoryOptions): Promise<Change[]> {
-    this.open();
-    return this.changes.newest(options);
+    return this.open().log(options);
   }
 
   subscribe(listener: (event: ChangeEvent) => void): () => void {
@@ -213,7 +110,7 @@ export class MemoryBackend implements Backend {
         error: 'CLOSED',
       };
     }
-    return { state: 'ready', ageMs: 0, token: this.present(), error: undefined };
+    return { state: 'ready', ageMs: 0, token: this.store.token(), error: undefined };
   }
 
   /** Nothing ever happens to it. */
@@ -227,200 +124,20 @@ export class MemoryBackend implements Backend {
 
   async close(): Promise<void> {
     this.local = undefined;
-    this.entries.clear();
+    this.store.clear();
     this.listeners.clear();
   }
 
   async write(write: Write): Promise<Written> {
-    this.open();
-    const { requestId } = write;
-    if (requestId === undefined) return this.apply(write);
-    const now = this.now();
-    forgetOld(this.requests, now);
-    const repeated = this.requests.get(requestId);
-    if (repeated !== undefined && repeated.name !== write.name) {
-      throw refusedWrite(write.name, 'a request id of its own', `${repeated.name}'s`);
-    }
-    if (repeated !== undefined) return repeated.written;
-    const written = this.apply(write);
-    this.requests.set(requestId, { name: write.name, written, until: now + REQUEST_MEMORY_MS });
+    const { written, event } = this.open().write(write);
+    if (event !== undefined) for (const listener of this.listeners) listener(event);
     return written;
   }
 
-  private apply(write: Write): Written {
-    const { name, document } = write;
-    const before = this.entries.get(name);
-    refuseUnexpected(write, before?.head);
-    if (document === null) return this.remove(write, before as Entry);
-
-    const { add = NONE, remove = NONE } = write;
-    if (add.length + remove.length > MEMBERS_PER_WRITE) {
-      throw refusedWrite(name, `at most ${MEMBERS_PER_WRITE} ids`, add.length + remove.length);
-    }
-    const entry = document === undefined ? (before as Entry) : this.place(document, before);
-    const { ids } = entry.facts;
-    const added = add === NONE ? NONE : letIn(ids, add);
-    const removed = remove === NONE ? NONE : remove.filter((id) => ids.delete(id));
-    if (added.length > 0 || removed.length > 0) {
-      entry.head = Object.freeze({ ...entry.head, members: ++this.memberWrites });
-    }
-    if (entry !== before) {
-      const kind = before === undefined ? 'created' : 'updated';
-      this.record(write, kind, entry, before?.feature, entry.feature, added, removed);
-    } else if (added.length > 0 || removed.length > 0) {
-      this.record(write, 'members', entry, undefined, undefined, added, removed);
-    }
-    return { head: entry.head, added: added.length, removed: removed.length };
-  }
-
-  /** Puts the document in its place, with the members that its id has. */
-  private place(feature: Feature, before: Entry | undefined): Entry {
-    const { name, id, revision } = feature;
-    const written = ++this.documentWrites;
-    const compiled = compile(feature);
-    let members: number;
-    let facts: Members;
-    if (before?.head.id === id) {
-      ({ facts } = before);
-      ({ members } = before.head);
-    } else {
-      if (before !== undefined) this.putAside(before);
-      const returned = this.takeBack(id);
-      members = returned === undefined ? 0 : ++this.memberWrites;
-      facts = returned ?? new Members();
-    }
-    // Frozen: it is handed out, and conditions are checked against it.
-    const head = Object.freeze({ id, revision, document: written, members });
-    const entry: Entry = { head, feature, compiled, facts };
-    this.entries.set(name, entry);
-    return entry;
-  }
-
-  private remove(write: Write, before: Entry): Written {
-    this.documentWrites++;
-    this.entries.delete(write.name);
-    this.putAside(before);
-    this.record(write, 'removed', before, before.feature, undefined, NONE, NONE);
-    return { head: before.head, added: 0, removed: 0 };
-  }
-
-  private putAside({ head, facts }: Entry): void {
-    if (head.members === 0) return;
-    const now = this.now();
-    forgetOld(this.setAside, now);
-    this.setAside.set(head.id, { members: facts, until: now + KEEP_REMOVED_MS });
-  }
-
-  private takeBack(id: string): Members | undefined {
-    forgetOld(this.setAside, this.now());
-    const kept = this.setAside.get(id);
-    this.setAside.delete(id);
-    return kept?.members;
-  }
-
-  private record(
-    { name, actor, note }: Write,
-    kind: Change['kind'],
-    { head, facts }: Entry,
-    before: Feature | undefined,
-    after: Feature | undefined,
-    added: readonly string[],
-    removed: readonly string[],
-  ): void {
-    const id = String(++this.lastChange);
-    const at = this.now();
-    const memberCount = facts.ids.size;
-    // No spread: a registration is mostly this.
-    const change: Change = {
-      name,
-      kind,
-      head,
-      id,
-      at,
-      actor,
-      note,
-      before,
-      after,
-      added,
-      removed,
-      memberCount,
-    };
-    let history = this.histories.get(name);
-    if (history === undefined) {
-      history = new History(this.historyLength);
-      this.histories.set(name, history);
-    }
-    history.add(change);
-    this.changes.add(change);
-    for (const listener of this.listeners) listener(Object.freeze({ name, kind, head }));
-  }
-
-  private present(): Token | undefined {
-    if (this.documentWrites === 0) return undefined;
-    return {
-      documents: `${this.epoch}:${this.documentWrites}`,
-      members: `${this.epoch}:${this.memberWrites}`,
-    };
-  }
-
-  private entry(name: string): Entry {
-    this.open();
-    const entry = this.entries.get(name);
-    if (entry === undefined) throw notFound(name);
-    return entry;
-  }
-
-  private open(): View {
+  private open(): Store {
     if (this.local === undefined) {
       throw new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
     }
-    return this.local;
-  }
-}
-
-/** Adds the ids; gives back those that were not there. */
-function letIn(members: Set<string>, ids: readonly string[]): string[] {
-  const added: string[] = [];
-  for (const id of ids) {
-    if (members.has(id)) continue;
-    const own = compact(id);
-    members.add(own);
-    added.push(own);
-  }
-  return added;
-}
-
-/**
- * A copy that stands alone. V8 keeps a text of 13 characters or more that was joined as the tree of
- * its parts (a random UUID takes 500 bytes), and one that was cut out of another as a pointer
- * into it: a list of ids split from a file would keep the whole file.
- */
-function compact(id: string): string {
-  return id.length < 13 ? id : Buffer.from(id).toString();
-}
-
-/** Throws as the contract has it where `head` is not what the write expects. */
-function refuseUnexpected({ name, expect }: Write, head: Head | undefined): void {
-  if (expect === 'absent') {
-    if (head !== undefined) throw alreadyThere(name);
-  } else if (head === undefined) {
-    throw notFound(name);
-  } else if (expect !== 'present') {
-    const { id, revision = head.revision } = expect;
-    if (id !== head.id || revision !== head.revision) throw changedMeanwhile(name);
-  }
-}
-
-function refusedWrite(feature: string, expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected} in a write, got ${shown(got)}.`, {
-    feature,
-  });
-}
-
-/** Entries with a time limit were put in by its order: the first that still holds ends the search. */
-function forgetOld(entries: Map<string, { readonly until: number }>, now: number): void {
-  for (const [key, { until }] of entries) {
-    if (until > now) return;
-    entries.delete(key);
+    return this.store;
   }
 }
