@@ -1,4 +1,4 @@
-import { compile } from '../domain/decide.js';
+import { compile, compileUnreadable } from '../domain/decide.js';
 import type { Feature } from '../domain/feature.js';
 import { alreadyThere, changedMeanwhile, HanoiError, notFound, shown } from '../errors.js';
 import {
@@ -24,7 +24,9 @@ const NONE: readonly string[] = Object.freeze([]);
 /** A feature with its members: the one copy there is, which checks look into. */
 interface Entry extends HeldFeature {
   head: Head;
-  readonly feature: Feature;
+  /** Undefined where the document can't be read. */
+  readonly feature: Feature | undefined;
+  readonly problem: HanoiError | undefined;
   readonly facts: Members;
 }
 
@@ -51,6 +53,11 @@ class History {
     if (changes.length > 2 * this.length) changes.splice(0, changes.length - this.length);
   }
 
+  /** Those that are kept, of both kinds by their order. */
+  all(): Change[] {
+    return this.newest({ limit: Number.POSITIVE_INFINITY }).reverse();
+  }
+
   newest({ limit, before, kind }: HistoryOptions): Change[] {
     const kept = (changes: Change[]) => changes.slice(Math.max(0, changes.length - this.length));
     return (
@@ -65,6 +72,38 @@ class History {
         .map((change) => ({ ...change, added: [...change.added], removed: [...change.removed] }))
     );
   }
+}
+
+/** All that a store holds, as plain data. */
+export interface Kept {
+  readonly epoch: string;
+  /** Counters: of writes of documents, of changes to members, and of changes in the history. */
+  readonly documentWrites: number;
+  readonly memberWrites: number;
+  readonly lastChange: number;
+  readonly features: ReadonlyMap<string, KeptFeature>;
+  /** Members of removed features, by the feature's id, until a time (Unix ms). */
+  readonly setAside: readonly {
+    readonly id: string;
+    readonly until: number;
+    readonly members: readonly string[];
+  }[];
+  readonly requests: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly written: Written;
+    readonly until: number;
+  }[];
+  /** Of each feature in their order. */
+  readonly changes: readonly Change[];
+}
+
+export interface KeptFeature {
+  readonly head: Head;
+  /** Undefined where the document can't be read; then there is the problem. */
+  readonly feature: Feature | undefined;
+  readonly problem: HanoiError | undefined;
+  readonly members: readonly string[];
 }
 
 /** What a write did, and what there is to tell of it. */
@@ -106,12 +145,12 @@ export class Store {
 
   load(name: string): Stored | undefined {
     const entry = this.entries.get(name);
-    return entry && { head: entry.head, feature: entry.feature };
+    return entry && storedOf(entry);
   }
 
   loadAll(): Loaded {
     const features = new Map<string, Stored>();
-    for (const [name, { head, feature }] of this.entries) features.set(name, { head, feature });
+    for (const [name, entry] of this.entries) features.set(name, storedOf(entry));
     return { token: this.token(), features };
   }
 
@@ -177,6 +216,64 @@ export class Store {
     return this.done(written);
   }
 
+  /** Everything, as plain data. */
+  keep(): Kept {
+    const { epoch, documentWrites, memberWrites, lastChange } = this;
+    const features: [string, KeptFeature][] = [];
+    for (const [name, { head, feature, problem, facts }] of this.entries) {
+      features.push([name, { head, feature, problem, members: [...facts.ids] }]);
+    }
+    return {
+      epoch,
+      documentWrites,
+      memberWrites,
+      lastChange,
+      features: new Map(features),
+      setAside: Array.from(this.setAside, ([id, { members, until }]) => ({
+        ...{ id, until },
+        members: [...members.ids],
+      })),
+      requests: Array.from(this.requests, ([id, request]) => ({ id, ...request })),
+      changes: [...this.histories.values()].flatMap((history) => history.all()),
+    };
+  }
+
+  /** The store that was kept. */
+  static of(kept: Kept, historyLength: number, now: () => number): Store {
+    const store = new Store(historyLength, now);
+    store.epoch = kept.epoch;
+    store.documentWrites = kept.documentWrites;
+    store.memberWrites = kept.memberWrites;
+    store.lastChange = kept.lastChange;
+    for (const [name, { head, feature, problem, members }] of kept.features) {
+      const compiled =
+        feature === undefined ? compileUnreadable(name, problem as HanoiError) : compile(feature);
+      const facts = new Members();
+      for (const id of members) facts.ids.add(id);
+      store.entries.set(name, { head: Object.freeze(head), feature, problem, compiled, facts });
+    }
+    for (const { id, until, members } of kept.setAside) {
+      const aside = new Members();
+      for (const each of members) aside.ids.add(each);
+      store.setAside.set(id, { members: aside, until });
+    }
+    for (const { id, ...request } of kept.requests) store.requests.set(id, request);
+    const inOrder = kept.changes.toSorted((one, other) => Number(one.id) - Number(other.id));
+    for (const change of inOrder) store.add(change);
+    return store;
+  }
+
+  /** One more change in the history. */
+  add(change: Change): void {
+    let history = this.histories.get(change.name);
+    if (history === undefined) {
+      history = new History(this.historyLength);
+      this.histories.set(change.name, history);
+    }
+    history.add(change);
+    this.changes.add(change);
+  }
+
   private done(written: Written): Applied {
     return { written, event: this.told };
   }
@@ -191,6 +288,7 @@ export class Store {
     if (add.length + remove.length > MEMBERS_PER_WRITE) {
       throw refusedWrite(name, `at most ${MEMBERS_PER_WRITE} ids`, add.length + remove.length);
     }
+    if (document === undefined && before?.problem !== undefined) throw before.problem;
     const entry = document === undefined ? (before as Entry) : this.place(document, before);
     const { ids } = entry.facts;
     const added = add === NONE ? NONE : letIn(ids, add);
@@ -225,7 +323,7 @@ export class Store {
     }
     // Frozen: it is handed out, and conditions are checked against it.
     const head = Object.freeze({ id, revision, document: written, members });
-    const entry: Entry = { head, feature, compiled, facts };
+    const entry: Entry = { head, feature, compiled, facts, problem: undefined };
     this.entries.set(name, entry);
     return entry;
   }
@@ -279,15 +377,13 @@ export class Store {
       removed,
       memberCount,
     };
-    let history = this.histories.get(name);
-    if (history === undefined) {
-      history = new History(this.historyLength);
-      this.histories.set(name, history);
-    }
-    history.add(change);
-    this.changes.add(change);
+    this.add(change);
     this.told = Object.freeze({ name, kind, head });
   }
+}
+
+function storedOf({ head, feature, problem }: Entry): Stored {
+  return feature === undefined ? { head, problem: problem as HanoiError } : { head, feature };
 }
 
 /** Adds the ids; gives back those that were not there. */
