@@ -1,55 +1,26 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { Rollout } from '../../../lib/rollout.js';
+import { useBuilt } from '../../built.js';
 import { RedisServer, useRedis } from '../../redis-server.js';
 
 jest.setTimeout(60_000);
 
-const root = resolve(__dirname, '../../..');
 const redis = useRedis();
-
-/** The library, compiled for other processes to load. */
-let built: string;
-beforeAll(() => {
-  mkdirSync(join(root, 'node_modules/.cache'), { recursive: true });
-  built = mkdtempSync(join(root, 'node_modules/.cache/hanoi-'));
-  const tsc = join(root, 'node_modules/typescript/bin/tsc');
-  execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.esm.json'), '--outDir', built]);
-  writeFileSync(join(built, 'package.json'), '{ "type": "module" }');
-});
-afterAll(() => rmSync(built, { recursive: true, force: true }));
+const built = useBuilt();
 
 /** Runs the module's text in a process that has `rollout`, on a backend of that name. */
-async function run(backend: string, port: number, text: string): Promise<string> {
-  const at = (file: string) => JSON.stringify(pathToFileURL(join(built, file)).href);
-  const program = `
-    import { Rollout } from ${at('index.js')};
-    import { ${backend} } from ${at('backends/redis/index.js')};
+function run(backend: string, port: number, text: string): Promise<string> {
+  return built.run(`
+    import { Rollout } from ${built.at('index.js')};
+    import { ${backend} } from ${built.at('backends/redis/index.js')};
     import { Redis } from 'ioredis';
     const redis = new Redis({ port: ${port}, retryStrategy: () => 20 });
     redis.on('error', () => {});
     const rollout = new Rollout(new ${backend}(redis, { historyLength: 10_000 }));
     ${text}
     await rollout.close();
-    redis.disconnect();`;
-  const child: ChildProcess = spawn(process.execPath, ['--input-type=module', '-e', program], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  child.stdout?.on('data', (data) => {
-    output += data;
-  });
-  child.stderr?.on('data', (data) => {
-    output += data;
-  });
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  if (code !== 0) throw new Error(`The process ended with ${code}:\n${output}`);
-  return output;
+    redis.disconnect();`);
 }
 
 describe.each([RedisBackend, RedisSetBackend])('several processes on a %p', (Backend) => {
