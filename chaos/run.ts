@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { cycles } from './cycles.js';
 import { faults } from './faults.js';
+import { fileKills, fileWriters } from './file.js';
 import { hang } from './hang.js';
 import { replica } from './replica.js';
 import type { Row } from './row.js';
@@ -29,6 +30,8 @@ const PARTS: { readonly [name: string]: () => Promise<Row[]> } = {
   ghosts,
   hang: () => hang(60),
   cycles,
+  fileKills: () => fileKills(seed),
+  fileWriters,
   replica: () => replica(minutes, seed),
 };
 

@@ -1,9 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { transformSync } from '@swc/core';
 import express from 'express';
 import fastify from 'fastify';
 import * as hono from 'hono';
 import * as ioredis from 'ioredis';
 import Koa from 'koa';
+import * as hanoiFile from '../lib/backends/file/index.js';
 import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
@@ -45,6 +49,7 @@ describe('the README', () => {
     });
     const modules: Record<string, unknown> = {
       hanoi,
+      'hanoi/file': hanoiFile,
       'hanoi/import': hanoiImport,
       'hanoi/middleware': hanoiMiddleware,
       'hanoi/redis': hanoiRedis,
@@ -62,7 +67,15 @@ describe('the README', () => {
       'expectSame',
       `return (async () => {${code}\n})()`,
     ) as (...args: unknown[]) => Promise<void>;
-    await run((name: string) => modules[name], {}, expectSame);
+    const folder = mkdtempSync(join(tmpdir(), 'hanoi-readme-'));
+    const from = process.cwd();
+    process.chdir(folder);
+    try {
+      await run((name: string) => modules[name], {}, expectSame);
+    } finally {
+      process.chdir(from);
+      rmSync(folder, { recursive: true });
+    }
     expect(printed.mock.calls.flat()).toContain('2500 of 2500');
     printed.mockRestore();
     expect(checked.length).toBe((README.match(/; \/\/ → /g) ?? []).length);

@@ -1,0 +1,577 @@
+import { type FSWatcher, readFileSync, realpathSync, statSync, watch } from 'node:fs';
+import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { HanoiError, hasCode, notApplied, refuseUnknownOptions, shown } from '../../errors.js';
+import type {
+  Backend,
+  Change,
+  ChangeEvent,
+  Health,
+  HealthEvent,
+  HeldFeature,
+  HeldMembers,
+  HistoryOptions,
+  Loaded,
+  Staleness,
+  Stored,
+  Token,
+  View,
+  Write,
+  Written,
+} from '../backend.js';
+import { batchesOf, type Kept, Store } from '../store.js';
+import { located, print, type Read, read } from './format.js';
+import { FileLock } from './lock.js';
+
+export interface FileBackendOptions {
+  /**
+   * How often the file is looked at, in ms, beside being told of changes by the system. From 10;
+   * default 1,000.
+   */
+  pollMs?: number;
+  /** How long a write may take, in ms, most of which is waiting for others. From 1; default 5,000. */
+  operationTimeoutMs?: number;
+  /** How many changes of documents, and as many of members alone, are kept of each feature. From 0; default 100. */
+  historyLength?: number;
+}
+
+const DEFAULTS = { pollMs: 1_000, operationTimeoutMs: 5_000, historyLength: 100 };
+
+/** An editor may be writing: what can't be read is read again so much later. */
+const SECOND_LOOK_MS = 30;
+
+/** A state of the file, in this process. */
+class State implements View, Staleness {
+  stale: Staleness | undefined;
+  cause: HanoiError = new HanoiError('STORE_UNAVAILABLE', 'Nothing was read yet.');
+
+  constructor(
+    readonly store: Store,
+    readonly unreadable: ReadonlyMap<string, unknown>,
+    /** Of the file that this was read from; undefined where there was none. */
+    readonly identity: string | undefined,
+    public confirmedAt: number,
+  ) {}
+
+  get(name: string): HeldFeature | undefined {
+    return this.store.view.get(name);
+  }
+
+  names(): Iterable<string> {
+    return this.store.view.names();
+  }
+
+  ageMs(): number {
+    return performance.now() - this.confirmedAt;
+  }
+
+  spoil(cause: HanoiError): void {
+    this.cause = cause;
+    this.stale = this;
+  }
+}
+
+interface Queued {
+  readonly write: Write;
+  readonly resolve: (written: Written) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Keeps everything in one JSON file, which people can read and edit, and which several processes of
+ * one machine can share. Checks need no I/O. A write rewrites the file, under a lock, whole or not
+ * at all: for hundreds of features and thousands of members.
+ */
+export class FileBackend implements Backend {
+  local: View | undefined;
+
+  private readonly path: string;
+  private readonly lock: FileLock;
+  private readonly pollMs: number;
+  private readonly operationTimeoutMs: number;
+  private readonly historyLength: number;
+  private readonly listeners = new Set<(event: ChangeEvent | undefined) => void>();
+  private readonly watchers = new Set<(event: HealthEvent) => void>();
+  private state: State;
+  private problem: HanoiError | undefined;
+  private isMissing: boolean = false;
+  private looking: Promise<void> | undefined;
+  private queue: Queued[] = [];
+  private writing: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private watcher: FSWatcher | undefined;
+  private closing: Promise<void> | undefined;
+
+  /** The file need not be there yet; its folder has to be. INVALID_ARGUMENT. */
+  constructor(path: string, options: FileBackendOptions = {}) {
+    refuseUnknownOptions(options, Object.keys(DEFAULTS));
+    const { pollMs, operationTimeoutMs, historyLength } = { ...DEFAULTS, ...options };
+    if (typeof path !== 'string' || path === '') throw invalid('the path of a file', path);
+    refuseNumber('pollMs', pollMs, 10);
+    refuseNumber('operationTimeoutMs', operationTimeoutMs, 1);
+    refuseNumber('historyLength', historyLength, 0);
+    this.path = followed(resolve(path));
+    if (!statSync(dirname(this.path), { throwIfNoEntry: false })?.isDirectory()) {
+      throw invalid(`the folder ${dirname(this.path)} to be there`, path);
+    }
+    this.lock = new FileLock(`${this.path}.lock`);
+    this.pollMs = pollMs;
+    this.operationTimeoutMs = operationTimeoutMs;
+    this.historyLength = historyLength;
+    this.state = new State(this.emptyStore(), new Map(), undefined, Number.NEGATIVE_INFINITY);
+    this.state.spoil(this.state.cause);
+    this.begin();
+    this.local = this.state;
+    this.poll();
+  }
+
+  async read(): Promise<View> {
+    return this.fresh();
+  }
+
+  async readAll(): Promise<View> {
+    return this.fresh();
+  }
+
+  async load(name: string): Promise<Stored | undefined> {
+    return (await this.present()).load(name);
+  }
+
+  async loadAll(): Promise<Loaded> {
+    return (await this.present()).loadAll();
+  }
+
+  async loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>> {
+    return (await this.present()).loadMembers(ids);
+  }
+
+  async token(): Promise<Token | undefined> {
+    return (await this.present()).token();
+  }
+
+  async countMembers(name: string): Promise<number> {
+    return (await this.present()).countMembers(name);
+  }
+
+  async *members(name: string): AsyncIterable<readonly string[]> {
+    await this.present();
+    // All of one moment: later states of the file are others.
+    const { store } = this.state;
+    const { head } = store.load(name) ?? {};
+    for (const batch of batchesOf(name, () => store)) {
+      yield batch;
+      if ((await this.present()).load(name)?.head?.id !== head?.id) throw replaced(name);
+    }
+  }
+
+  async history(name: string, options: HistoryOptions): Promise<Change[]> {
+    return (await this.present()).history(name, options);
+  }
+
+  async log(options: HistoryOptions): Promise<Change[]> {
+    return (await this.present()).log(options);
+  }
+
+  /** Writes that are asked for while another one is underway become one writing of the file. */
+  write(write: Write): Promise<Written> {
+    return new Promise((resolve, reject) => {
+      if (this.closing !== undefined) {
+        reject(closed());
+        return;
+      }
+      this.queue.push({ write, resolve, reject });
+      this.writing ??= this.writeAll().finally(() => {
+        this.writing = undefined;
+      });
+    });
+  }
+
+  subscribe(listener: (event: ChangeEvent | undefined) => void): () => void {
+    const call = (event: ChangeEvent | undefined) => listener(event);
+    if (this.closing === undefined) this.listeners.add(call);
+    return () => this.listeners.delete(call);
+  }
+
+  health(): Health {
+    const { state, problem } = this;
+    if (this.closing !== undefined) {
+      return {
+        state: 'closed',
+        ageMs: Number.POSITIVE_INFINITY,
+        token: undefined,
+        error: 'CLOSED',
+      };
+    }
+    const isStarting = state.confirmedAt === Number.NEGATIVE_INFINITY;
+    return {
+      state: problem === undefined ? 'ready' : isStarting ? 'starting' : 'degraded',
+      ageMs: state.ageMs(),
+      token: state.store.token(),
+      error: problem?.code,
+    };
+  }
+
+  watch(listener: (event: HealthEvent) => void): () => void {
+    const call = (event: HealthEvent) => listener(event);
+    if (this.closing === undefined) this.watchers.add(call);
+    return () => this.watchers.delete(call);
+  }
+
+  async ready(timeoutMs: number): Promise<Health> {
+    const deadline = performance.now() + timeoutMs;
+    while (this.closing === undefined) {
+      await this.look();
+      if (this.health().state === 'ready' || performance.now() >= deadline) break;
+      await delay(Math.min(this.pollMs, SECOND_LOOK_MS));
+    }
+    return this.health();
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  private async shut(): Promise<void> {
+    this.local = undefined;
+    clearTimeout(this.timer);
+    this.watcher?.close();
+    this.listeners.clear();
+    this.watchers.clear();
+    for (const { reject } of this.queue.splice(0)) reject(closed());
+    await this.writing;
+    await this.looking;
+  }
+
+  /** The first look is taken at once, so that checks can follow; what goes wrong is told later. */
+  private begin(): void {
+    try {
+      const identity = identityOf(statSync(this.path, { bigint: true, throwIfNoEntry: false }));
+      const text = identity === undefined ? undefined : readFileSync(this.path, 'utf8');
+      this.state = this.stateOf(text === undefined ? undefined : read(text), identity);
+    } catch {
+      // The next look says why.
+      void this.look();
+    }
+    try {
+      this.watcher = watch(dirname(this.path), { persistent: false }, (_, name) => {
+        if (name === null || name === basename(this.path)) void this.look();
+      });
+      this.watcher.on('error', () => this.watcher?.close());
+      this.watcher.unref();
+    } catch {
+      // Without it, the poll finds out.
+    }
+  }
+
+  private poll(): void {
+    this.timer = setTimeout(() => {
+      void this.look().then(() => {
+        if (this.closing === undefined) this.poll();
+      });
+    }, this.pollMs);
+    this.timer.unref();
+  }
+
+  /** The store as the file has it now. Rejects where it can't be read, or is gone. */
+  private async present(): Promise<Store> {
+    this.refuseClosed();
+    await this.look();
+    this.refuseClosed();
+    if (this.problem !== undefined) throw this.problem;
+    return this.state.store;
+  }
+
+  private async fresh(): Promise<View> {
+    this.refuseClosed();
+    await this.look();
+    this.refuseClosed();
+    return this.state;
+  }
+
+  /** Resolves after a look that began after this call. Never rejects. */
+  private async look(): Promise<void> {
+    const before = this.looking;
+    const looking = (async () => {
+      await before;
+      if (this.closing === undefined) await this.lookOnce();
+    })();
+    this.looking = looking;
+    await looking;
+    if (this.looking === looking) this.looking = undefined;
+  }
+
+  private async lookOnce(): Promise<void> {
+    for (let isSecond = false; ; isSecond = true) {
+      const sentAt = performance.now();
+      const before = this.state;
+      try {
+        const identity = identityOf(await statOf(this.path));
+        if (identity === undefined && this.state.identity !== undefined) throw lost(this.path);
+        if (identity === this.state.identity && this.state.confirmedAt >= 0) {
+          this.state.confirmedAt = sentAt;
+        } else {
+          const found = await this.readNow(identity);
+          // Something was written meanwhile, and this is older.
+          if (this.state !== before) continue;
+          this.swap(this.stateOf(found, identity, sentAt));
+        }
+        this.succeeded();
+        return;
+      } catch (error) {
+        if (!isSecond && !hasCode(error, 'STORE_UNAVAILABLE')) {
+          await delay(SECOND_LOOK_MS);
+          continue;
+        }
+        this.failed(error as Error);
+        return;
+      }
+    }
+  }
+
+  /** What the file says. INVALID_RECORD, with the line. */
+  private async readNow(identity: string | undefined): Promise<Read | undefined> {
+    if (identity === undefined) return undefined;
+    const text = await readFile(this.path, 'utf8');
+    try {
+      return read(text);
+    } catch (error) {
+      throw await located(text, error);
+    }
+  }
+
+  private stateOf(
+    found: Read | undefined,
+    identity: string | undefined,
+    sentAt: number = performance.now(),
+  ): State {
+    const store = found === undefined ? this.emptyStore() : this.storeOf(found.kept);
+    return new State(store, found?.unreadable ?? new Map(), identity, sentAt);
+  }
+
+  private emptyStore(): Store {
+    return new Store(this.historyLength, Date.now);
+  }
+
+  private storeOf(kept: Kept): Store {
+    return Store.of(kept, this.historyLength, Date.now);
+  }
+
+  /** Everything that waits, in one writing of the file. */
+  private async writeAll(): Promise<void> {
+    // What else is told in this turn comes along.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.queue.length > 0) {
+      const all = this.queue;
+      this.queue = [];
+      try {
+        await this.lock.take(this.operationTimeoutMs);
+      } catch (error) {
+        for (const { write, reject } of all) reject(notApplied(write.name, error));
+        continue;
+      }
+      try {
+        await this.writeUnderLock(all);
+      } catch (error) {
+        const cause = this.described(error as Error);
+        for (const { write, reject } of all) reject(notApplied(write.name, cause));
+      } finally {
+        await this.lock.release().catch(() => {});
+      }
+    }
+  }
+
+  private async writeUnderLock(all: readonly Queued[]): Promise<void> {
+    const identity = identityOf(await statOf(this.path));
+    // What is held is copied: it is seen by checks, and this may yet fail.
+    const found =
+      identity !== undefined && identity === this.state.identity
+        ? { kept: this.state.store.keep(), unreadable: this.state.unreadable }
+        : await this.readNow(identity);
+    const isLost = identity === undefined && this.state.identity !== undefined;
+    const working = this.stateOf(found, identity);
+    const { store } = working;
+    const done: (() => void)[] = [];
+    let isChanged = false;
+    for (const { write, resolve: succeed, reject } of all) {
+      try {
+        // Where all is gone, only what begins anew is told of something true.
+        if (isLost && write.expect !== 'absent') throw notApplied(write.name, lost(this.path));
+        const { written, event } = store.write(write);
+        isChanged ||= event !== undefined || write.requestId !== undefined;
+        done.push(() => succeed(written));
+      } catch (error) {
+        done.push(() => reject(error));
+      }
+    }
+    if (isChanged) {
+      const written = await this.put(print(store.keep(), working.unreadable), identity);
+      this.swap(new State(store, working.unreadable, written, performance.now()));
+      this.succeeded();
+    }
+    for (const each of done) each();
+  }
+
+  /** Puts the text in the file's place, and on the disk; gives the new file's identity. */
+  private async put(text: string, identity: string | undefined): Promise<string | undefined> {
+    const scratch = this.lock.scratch;
+    try {
+      const mode = identity === undefined ? 0o644 : (await stat(this.path)).mode;
+      const file = await open(scratch, 'wx', mode);
+      try {
+        await file.writeFile(text);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      // Somebody who took us for dead, or edits by hand, must not be overwritten.
+      if (identityOf(await statOf(this.path)) !== identity || !(await this.lock.isHeld())) {
+        throw new HanoiError('CONFLICT', `${this.path} was changed underway.`);
+      }
+      await rename(scratch, this.path);
+    } catch (error) {
+      await unlink(scratch).catch(() => {});
+      throw error;
+    }
+    const written = identityOf(await statOf(this.path));
+    await syncFolder(dirname(this.path));
+    return written;
+  }
+
+  /** Takes over a state, and tells what is new in it. */
+  private swap(state: State): void {
+    const events = eventsOf(this.state, state);
+    const isFirst = this.state.confirmedAt === Number.NEGATIVE_INFINITY;
+    const known = this.state.unreadable;
+    this.state = state;
+    if (this.local !== undefined) this.local = state;
+    for (const name of state.unreadable.keys()) {
+      if (!known.has(name)) this.tell('corrupt', state.store.load(name)?.problem);
+    }
+    if (isFirst) return;
+    for (const event of events) for (const listener of this.listeners) listener(event);
+  }
+
+  private succeeded(): void {
+    this.state.stale = undefined;
+    this.isMissing = false;
+    if (this.problem === undefined) return;
+    this.problem = undefined;
+    this.tell('recovered');
+  }
+
+  private failed(error: Error): void {
+    const problem = this.described(error);
+    const isNew = this.problem?.message !== problem.message;
+    const wasFine = this.problem === undefined;
+    this.problem = problem;
+    this.state.spoil(problem);
+    if (!isNew) return;
+    if (problem.message === lost(this.path).message && !this.isMissing) {
+      this.isMissing = true;
+      this.tell('dataLoss', problem);
+    }
+    if (wasFine) this.tell('degraded', problem);
+  }
+
+  /** As an outage: what can't be read is not "no such feature". */
+  private described(error: Error): HanoiError {
+    if (error instanceof HanoiError && !/^INVALID_/.test(error.code)) return error;
+    const { code } = error as NodeJS.ErrnoException;
+    const isDenied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
+    const message =
+      error instanceof HanoiError
+        ? `${this.path} can't be read: ${error.message}`
+        : `${this.path} can't be read or written (${code ?? error.message}).`;
+    return new HanoiError(isDenied ? 'STORE_DENIED' : 'STORE_UNAVAILABLE', message, {
+      cause: error,
+    });
+  }
+
+  private tell(kind: HealthEvent['kind'], cause?: HanoiError): void {
+    for (const watcher of this.watchers) watcher({ kind, health: this.health(), cause });
+  }
+
+  private refuseClosed(): void {
+    if (this.closing !== undefined) throw closed();
+  }
+}
+
+/** What is new in a state, feature by feature. */
+function eventsOf(before: State, after: State): ChangeEvent[] {
+  const events: ChangeEvent[] = [];
+  const old = before.store.loadAll().features;
+  const now = after.store.loadAll().features;
+  for (const [name, { head }] of now) {
+    if (head === undefined) continue;
+    const known = old.get(name)?.head;
+    const isSame = known?.id === head.id && known.document === head.document;
+    if (isSame && known.members === head.members) continue;
+    const kind = known === undefined ? 'created' : isSame ? 'members' : 'updated';
+    events.push(Object.freeze({ name, kind, head }));
+  }
+  for (const [name, { head }] of old) {
+    if (head !== undefined && !now.has(name)) {
+      events.push(Object.freeze({ name, kind: 'removed', head }));
+    }
+  }
+  return events;
+}
+
+/** Which file this is, and which state of it. */
+function identityOf(
+  file: { ino: bigint; size: bigint; mtimeNs: bigint; ctimeNs: bigint } | undefined,
+): string | undefined {
+  return file && `${file.ino}:${file.size}:${file.mtimeNs}:${file.ctimeNs}`;
+}
+
+async function statOf(path: string) {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Where a link leads, so that the link stays one. */
+function followed(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, 'r');
+    await folder.sync().finally(() => folder.close());
+  } catch {
+    // Some systems know no such thing; the file itself is on the disk.
+  }
+}
+
+function lost(path: string): HanoiError {
+  return new HanoiError('STORE_UNAVAILABLE', `${path} is gone.`);
+}
+
+function replaced(feature: string): HanoiError {
+  return new HanoiError('CONFLICT', `Feature ${JSON.stringify(feature)} was replaced underway.`, {
+    feature,
+  });
+}
+
+function closed(): HanoiError {
+  return new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
+}
+
+function invalid(expected: string, got: unknown): HanoiError {
+  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
+}
+
+function refuseNumber(option: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least && value <= 2 ** 31 - 1) return;
+  throw invalid(`\`${option}\` to be a whole number from ${least}`, value);
+}

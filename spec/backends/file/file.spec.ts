@@ -1,0 +1,315 @@
+import {
+  chmodSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { FileBackend, type FileBackendOptions } from '../../../lib/backends/file/index.js';
+import type { HanoiError } from '../../../lib/errors.js';
+import { Rollout } from '../../../lib/rollout.js';
+import { useBuilt } from '../../built.js';
+import { backendContract } from '../contract.js';
+
+let folder: string;
+let path: string;
+let opened: Rollout[];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'hanoi-file-'));
+  path = join(folder, 'features.json');
+  opened = [];
+});
+afterEach(async () => {
+  for (const rollout of opened) await rollout.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function open(options: FileBackendOptions = {}, at = path): Rollout {
+  const rollout = new Rollout(new FileBackend(at, { pollMs: 50, ...options }));
+  opened.push(rollout);
+  return rollout;
+}
+
+const write = (file: unknown) =>
+  writeFileSync(path, typeof file === 'string' ? file : JSON.stringify(file, undefined, 2));
+// biome-ignore lint/suspicious/noExplicitAny: the file's own shape is not the spec's affair
+const inFile = (): any => JSON.parse(readFileSync(path, 'utf8'));
+
+async function eventually(holds: () => unknown): Promise<void> {
+  while (!holds()) await delay(5);
+}
+
+backendContract('FileBackend', { open: async () => new FileBackend(path) });
+
+describe('a file of features', () => {
+  it('may be written by hand, with what is not usual alone', async () => {
+    write({
+      features: { chat: { percentage: 100, excluded: ['eve'] }, list: {} },
+      members: { list: ['ann', 42] },
+    });
+    const rollout = open();
+    expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
+    expect(rollout.isEnabledSync('chat', 'eve')).toBe(false);
+    expect(rollout.decideSync('list', 42).detail).toBe('member');
+    expect(rollout.health()).toMatchObject({ state: 'ready', error: undefined });
+    await rollout.setPercentage('list', 5);
+    expect(inFile().features.list).toMatchObject({ percentage: 5 });
+    expect(inFile().features.chat).toMatchObject({ percentage: 100, excluded: ['eve'] });
+    expect(inFile().members).toEqual({ list: ['ann', '42'] });
+  });
+
+  it('can be edited while it is used: it is another revision, and in the history', async () => {
+    const [rollout, other] = [open(), open()];
+    const before = await rollout.addFeature('chat', { data: { owner: 'shop' } });
+    await rollout.register('chat', 'ann');
+    const changes: string[] = [];
+    rollout.on('change', ({ kind, name }) => changes.push(`${kind} ${name}`));
+    const file = inFile();
+    file.features.chat.percentage = 100;
+    file.members.chat.push('bob');
+    write(file);
+    await eventually(() => changes.includes('updated chat'));
+    await eventually(() => other.isEnabledSync('chat', 'zoe'));
+    expect(rollout.isEnabledSync('chat', 'zoe')).toBe(true);
+    expect(rollout.decideSync('chat', 'bob').detail).toBe('member');
+    const after = await rollout.get('chat');
+    expect(after).toMatchObject({ id: before.id, revision: 2, data: { owner: 'shop' } });
+    expect(await other.get('chat')).toEqual(after);
+    await expect(rollout.setPercentage('chat', 1, { expect: before })).rejects.toMatchObject({
+      code: 'CONFLICT',
+    });
+    await rollout.setPercentage('chat', 50);
+    const history = await other.history('chat');
+    expect(history.map(({ kind, note }) => [kind, note])).toEqual([
+      ['updated', undefined],
+      ['updated', 'Edited in the file'],
+      ['members', undefined],
+      ['created', undefined],
+    ]);
+    expect(history[0]?.before?.percentage).toBe(100);
+  });
+
+  it.each([
+    ['{ "features": {\n  "chat": { "percentage": 5 },\n} }', /3:1/],
+    ['{ "features": {\n  "chat": { "percentage": 5 }', /2:/],
+    ['', /1:1/],
+    ['[]', /has to be an object/],
+    ['{ "features": [] }', /`features` has to be an object/],
+    ['{ "features": {"chat":{}}, "members": { "chat": "ann" } }', /members\.chat has to be a list/],
+    ['{ "features": {"chat":{}}, "members": { "chat": [""] } }', /members\.chat\[0\]/],
+    ['{ "features": {}, "members": { "chat": ["ann"] } }', /members\.chat is of no feature/],
+    ['{ "features": {}, "store": { "epoch": 1 } }', /`store` is not as it was written/],
+  ])('that is broken keeps what was there before, and says where: %j', async (text, where) => {
+    const rollout = open();
+    await rollout.addFeature('chat', { percentage: 100 });
+    const whole = readFileSync(path, 'utf8');
+    const told: HanoiError[] = [];
+    rollout.on('degraded', (health) => told.push(health as never));
+    write(text);
+    await eventually(() => rollout.health().state === 'degraded');
+    expect(rollout.decideSync('chat', 'ann')).toMatchObject({
+      enabled: true,
+      reason: 'STALE',
+      code: 'STORE_UNAVAILABLE',
+    });
+    const cause = { code: 'STORE_UNAVAILABLE', message: expect.stringMatching(where) };
+    await expect(rollout.get('chat')).rejects.toMatchObject(cause);
+    await expect(rollout.register('chat', 'ann')).rejects.toMatchObject({
+      code: 'NOT_APPLIED',
+      cause,
+    });
+    expect(readFileSync(path, 'utf8')).toBe(text);
+    expect(told).toHaveLength(1);
+    write(whole);
+    await eventually(() => rollout.health().state === 'ready');
+    await rollout.register('chat', 'ann');
+    expect(rollout.decideSync('chat', 'ann')).toMatchObject({ detail: 'member' });
+  });
+
+  it('with one document that can not be read has the others, and keeps that one', async () => {
+    write({ features: { chat: { percentage: 140, mine: 1 }, list: { percentage: 100 } } });
+    const problems: HanoiError[] = [];
+    const rollout = open();
+    rollout.on('corrupt', (problem) => problems.push(problem));
+    expect(rollout.decideSync('chat', 'ann')).toMatchObject({
+      enabled: false,
+      code: 'CORRUPT_FEATURE',
+    });
+    expect(rollout.isEnabledSync('list', 'ann')).toBe(true);
+    await expect(rollout.get('chat')).rejects.toMatchObject({
+      code: 'CORRUPT_FEATURE',
+      message: expect.stringContaining('features.chat.percentage'),
+    });
+    await expect(rollout.register('chat', 'ann')).rejects.toMatchObject({
+      code: 'CORRUPT_FEATURE',
+    });
+    await rollout.setPercentage('list', 50);
+    expect(inFile().features.chat).toEqual({ percentage: 140, mine: 1 });
+    const file = inFile();
+    file.features.chat.percentage = 100;
+    write(file);
+    await eventually(() => rollout.isEnabledSync('chat', 'ann'));
+    file.features.list.percentage = 'all';
+    write(file);
+    await eventually(() => problems.length > 0);
+    expect(problems).toMatchObject([{ code: 'CORRUPT_FEATURE', feature: 'list' }]);
+  });
+
+  it('that is gone is lost, not empty', async () => {
+    const rollout = open();
+    await rollout.addFeature('chat', { percentage: 100 });
+    const losses: unknown[] = [];
+    rollout.on('dataLoss', (health) => losses.push(health));
+    renameSync(path, `${path}.away`);
+    await eventually(() => rollout.decideSync('chat', 'ann').reason === 'STALE');
+    expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
+    await expect(rollout.setPercentage('chat', 1)).rejects.toMatchObject({ code: 'NOT_APPLIED' });
+    await expect(rollout.register('chat', 'ann')).rejects.toMatchObject({ code: 'NOT_APPLIED' });
+    expect(losses).toHaveLength(1);
+    renameSync(`${path}.away`, path);
+    await eventually(() => rollout.health().state === 'ready');
+    rmSync(path);
+    await rollout.addFeature('other');
+    expect(rollout.decideSync('chat', 'ann').errorCode).toBe('FLAG_NOT_FOUND');
+  });
+
+  it('keeps its mode, and may be behind a link', async () => {
+    const link = join(folder, 'link.json');
+    write({ features: {} });
+    chmodSync(path, 0o640);
+    symlinkSync(path, link);
+    const rollout = open({}, link);
+    await rollout.addFeature('chat');
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(statSync(path).mode & 0o777).toBe(0o640);
+    expect(Object.keys(inFile().features)).toEqual(['chat']);
+  });
+
+  it('needs its folder to be there, and a path', () => {
+    for (const at of [join(folder, 'nowhere', 'features.json'), '', 7]) {
+      expect(() => new FileBackend(at as string)).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+      );
+    }
+    expect(() => new FileBackend(path, { pollMs: 1 })).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+  });
+
+  it('takes names and ids that are traps in JavaScript', async () => {
+    write('{ "features": { "__proto__": { "percentage": 100 }, "constructor": {} } }');
+    const rollout = open();
+    expect(rollout.isEnabledSync('__proto__', 'ann')).toBe(true);
+    await rollout.register('constructor', '__proto__');
+    const other = open();
+    expect(other.decideSync('constructor', '__proto__').detail).toBe('member');
+    expect((await other.features()).map(({ name }) => name)).toEqual(['__proto__', 'constructor']);
+  });
+
+  it('is written once for all that is asked for while it is written', async () => {
+    const rollout = open();
+    await rollout.addFeature('list');
+    const before = statSync(path).ino;
+    const seen = new Set<number>();
+    const adding = Promise.all(
+      Array.from({ length: 500 }, (_, n) => rollout.register('list', `user-${n}`)),
+    ).finally(() => seen.add(-1));
+    while (!seen.has(-1)) {
+      seen.add(statSync(path).ino);
+      await delay(0);
+    }
+    expect(await adding).toEqual(Array.from({ length: 500 }, () => 1));
+    expect(seen.size).toBeLessThan(8);
+    expect(statSync(path).ino).not.toBe(before);
+    expect(await open().countMembers('list')).toBe(500);
+  });
+});
+
+describe('several processes on one file', () => {
+  const built = useBuilt();
+  const program = (text: string) => `
+    import { Rollout } from ${built.at('index.js')};
+    import { FileBackend } from ${built.at('backends/file/index.js')};
+    const backend = new FileBackend(${JSON.stringify(path)}, { operationTimeoutMs: 60_000, pollMs: 20 });
+    const rollout = new Rollout(backend);
+    ${text}
+    await rollout.close();`;
+
+  it('lose nothing of what each writes', async () => {
+    const rollout = open();
+    await rollout.addFeature('list');
+    await rollout.addFeature('counter', { data: { n: 0 } });
+    await Promise.all(
+      Array.from({ length: 4 }, (_, process) =>
+        built.run(
+          program(`
+            for (let n = 0; n < 20; n++) {
+              await rollout.register('list', '${process}/' + n);
+              await rollout.update('counter', ({ data }) => ({ data: { n: data.n + 1 } }));
+            }`),
+        ),
+      ),
+    );
+    expect(await rollout.countMembers('list')).toBe(80);
+    expect((await rollout.get('counter'))?.data).toEqual({ n: 80 });
+    expect(readdirSync(folder)).toEqual(['features.json']);
+  }, 60_000);
+
+  it('see what the others have written', async () => {
+    const rollout = open();
+    await rollout.addFeature('chat');
+    const seen = built.run(
+      program(`
+        while (!rollout.isEnabledSync('chat', 'ann')) await new Promise((r) => setTimeout(r, 5));
+        console.log('seen');`),
+    );
+    await delay(300);
+    await rollout.activate('chat');
+    expect(await seen).toBe('seen\n');
+  }, 60_000);
+
+  it('leave a whole file, and no lock, however they are killed', async () => {
+    const rollout = open({ operationTimeoutMs: 30_000 });
+    await rollout.addFeature('list');
+    let isOver: boolean = false;
+    let torn = 0;
+    const reading = (async () => {
+      while (!isOver) {
+        try {
+          JSON.parse(readFileSync(path, 'utf8'));
+        } catch {
+          torn++;
+        }
+        await delay(1);
+      }
+    })();
+    try {
+      for (let kill = 0; kill < 10; kill++) {
+        const child = built.start(
+          program(`
+            console.log('begun');
+            for (let n = 0; ; n++) await rollout.register('list', '${kill}/' + n);`),
+        );
+        await new Promise((resolve) => child.stdout?.once('data', resolve));
+        await delay(20 + kill * 7);
+        const gone = new Promise((resolve) => child.once('close', resolve));
+        child.kill('SIGKILL');
+        await gone;
+        expect(await rollout.register('list', `after ${kill}`)).toBe(1);
+      }
+    } finally {
+      isOver = true;
+      await reading;
+    }
+    expect(torn).toBe(0);
+    expect(await open().countMembers('list')).toBeGreaterThan(20);
+  }, 60_000);
+});
