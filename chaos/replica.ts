@@ -71,6 +71,7 @@ export async function replica(minutes: number, seed: number): Promise<Row[]> {
 
   let count = 0;
   let slowestMs = 0;
+  let slowest = '';
   let never = 0;
   const end = performance.now() + minutes * 60_000;
   while (performance.now() < end) {
@@ -91,7 +92,8 @@ export async function replica(minutes: number, seed: number): Promise<Row[]> {
       }
       await delay(1);
     }
-    slowestMs = Math.max(slowestMs, performance.now() - healedAt);
+    const tookMs = performance.now() - healedAt;
+    if (tookMs > slowestMs) [slowestMs, slowest] = [tookMs, fault.name];
     count++;
     await delay(random() * 500);
   }
@@ -108,6 +110,7 @@ export async function replica(minutes: number, seed: number): Promise<Row[]> {
       ...{ seed, minutes, faults: count, writes: truth.latest, samples, stale, tooOld },
       worstTrueAgeMs: Math.round(worstMs),
       slowestToConvergeMs: Math.round(slowestMs),
+      slowest,
       neverConverged: never,
     },
   ];

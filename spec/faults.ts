@@ -45,6 +45,15 @@ export class Site {
     for (const [name, ...args] of commands) await this.admin.call(name as string, args);
   }
 
+  /** Writes all that there is to the disk, also what was put there for debugging. */
+  async rewrite(): Promise<void> {
+    const isUnderway = async () =>
+      /aof_rewrite_(in_progress|scheduled):1/.test(await this.admin.info('persistence'));
+    while (await isUnderway()) await delay(20);
+    await this.tell(['BGREWRITEAOF']);
+    while (await isUnderway()) await delay(20);
+  }
+
   async close(): Promise<void> {
     this.admin.disconnect();
     await this.proxy.stop();
@@ -123,8 +132,8 @@ export const FAULTS: readonly Fault[] = [
     name: 'LOADING',
     begin: async (site) => {
       const { server } = site;
-      await site.tell(['DEBUG', 'POPULATE', 2_000, 'filler'], ['BGREWRITEAOF']);
-      await delay(500);
+      await site.tell(['DEBUG', 'POPULATE', 2_000, 'filler']);
+      await site.rewrite();
       await server.kill();
       // One key after the other, with a pause of so many us after each.
       const more = ['--key-load-delay', '1000', '--loading-process-events-interval-bytes', '1024'];
