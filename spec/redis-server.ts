@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -13,31 +14,51 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
 /** How to start a redis-server: the program, and where the libraries are that came with it. */
-interface Program {
+export interface Program {
   readonly path: string;
   readonly libraries?: string;
 }
 
 const VARIABLE = 'HANOI_REDIS_SERVER';
-const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'hanoi', 'redis');
+const CACHES = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'hanoi');
 
 /** What it says once it takes commands. */
 const READY = 'Ready to accept connections';
+const SENTINEL_READY = 'Sentinel ID is';
 
 let found: Program | undefined;
+let foundValkey: Program | null | undefined;
 
 /**
  * A redis-server: the one that HANOI_REDIS_SERVER names; redis-server or valkey-server on PATH; or
  * Debian's package, unpacked into the cache without root. Throws one sentence that says so.
  */
 export function findRedis(): Program {
-  found ??= fromVariable() ?? fromPath() ?? fromCache() ?? fromDebian();
+  found ??=
+    fromVariable(VARIABLE) ??
+    fromPath('redis-server', 'valkey-server') ??
+    fromCache('redis') ??
+    fromDebian('redis');
   if (found === undefined) {
     throw new Error(
       `No redis-server: set ${VARIABLE} to one, install redis-server or valkey-server, or have apt-get and dpkg-deb here to fetch Debian's.`,
     );
   }
   return found;
+}
+
+/**
+ * A valkey-server: the one that HANOI_VALKEY_SERVER names, the one on PATH, or Debian's package
+ * (bookworm has it among its backports). Undefined where there is none.
+ */
+export function findValkey(): Program | undefined {
+  foundValkey ??=
+    fromVariable('HANOI_VALKEY_SERVER') ??
+    fromPath('valkey-server') ??
+    fromCache('valkey') ??
+    fromDebian('valkey') ??
+    null;
+  return foundValkey ?? undefined;
 }
 
 /** A running server on a port of its own, empty, and without files. */
@@ -48,13 +69,21 @@ export class RedisServer {
     /** Where it keeps its files, if it was told to. */
     readonly folder: string,
     private readonly options: readonly string[],
+    private readonly program: Program,
   ) {}
 
-  /** Starts one that answers. `options` are lines of its configuration: `--requirepass secret`. */
-  static async start(options: readonly string[] = [], port?: number): Promise<RedisServer> {
+  /**
+   * Starts one that answers. `options` are lines of its configuration: `--requirepass secret`, or
+   * `--sentinel` for a Sentinel.
+   */
+  static async start(
+    options: readonly string[] = [],
+    port?: number,
+    program = findRedis(),
+  ): Promise<RedisServer> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await RedisServer.launch(options, port ?? (await freePort()));
+        return await RedisServer.launch(options, port ?? (await freePort()), program);
       } catch (error) {
         // The port may have been taken in between.
         if (attempt === 3 || port !== undefined) throw error;
@@ -81,7 +110,7 @@ export class RedisServer {
 
   /** Starts it again after `kill`, on the same port and files: empty, unless it keeps any. */
   async restart({ isReady = READY, more = [] as readonly string[] } = {}): Promise<void> {
-    this.process = launch([...this.options, ...more], this.port, this.folder);
+    this.process = launch(this.program, [...this.options, ...more], this.port, this.folder);
     await saying(this.process, isReady);
   }
 
@@ -91,11 +120,16 @@ export class RedisServer {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private static async launch(options: readonly string[], port: number): Promise<RedisServer> {
+  private static async launch(
+    options: readonly string[],
+    port: number,
+    program: Program,
+  ): Promise<RedisServer> {
     const folder = mkdtempSync(join(tmpdir(), 'hanoi-redis-'));
-    const child = launch(options, port, folder);
-    const server = new RedisServer(child, port, folder, options);
-    await saying(child, READY).catch(async (error) => {
+    const child = launch(program, options, port, folder);
+    const server = new RedisServer(child, port, folder, options, program);
+    const words = options.includes('--sentinel') ? SENTINEL_READY : READY;
+    await saying(child, words).catch(async (error) => {
       await server.stop();
       throw error;
     });
@@ -103,17 +137,39 @@ export class RedisServer {
   }
 }
 
-function launch(options: readonly string[], port: number, folder: string): ChildProcess {
-  const { path, libraries } = findRedis();
+function launch(
+  { path, libraries }: Program,
+  options: readonly string[],
+  port: number,
+  folder: string,
+): ChildProcess {
   const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
-  const child = spawn(path, [...own, '--save', '', '--appendonly', 'no', ...options], {
+  const args = [...own, '--save', '', '--appendonly', 'no', ...options];
+  if (options.includes('--sentinel')) {
+    // It keeps what it learns in its configuration, and does not start without one.
+    const file = join(folder, 'sentinel.conf');
+    if (!existsSync(file)) writeFileSync(file, '');
+    args.unshift(file);
+  }
+  const child = spawn(path, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: libraries === undefined ? process.env : { ...process.env, LD_LIBRARY_PATH: libraries },
   });
-  // Whoever ends without having stopped it takes it along.
+  // Whoever ends without having stopped it takes it along,
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
-  child.once('exit', () => process.off('exit', kill));
+  // also by SIGKILL: then the input of this one ends.
+  const guard = spawn('sh', ['-c', 'read _; kill -9 "$0"; rm -rf "$1"', `${child.pid}`, folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  guard.on('error', () => {});
+  guard.unref();
+  (guard.stdin as unknown as { unref(): void }).unref();
+  child.once('exit', () => {
+    process.off('exit', kill);
+    guard.kill('SIGKILL');
+  });
   return child;
 }
 
@@ -158,42 +214,45 @@ export function freePort(): Promise<number> {
   });
 }
 
-function fromVariable(): Program | undefined {
-  const path = process.env[VARIABLE];
+function fromVariable(variable: string): Program | undefined {
+  const path = process.env[variable];
   if (path === undefined) return undefined;
-  if (!existsSync(path)) throw new Error(`${VARIABLE} names ${path}, which is not there.`);
+  if (!existsSync(path)) throw new Error(`${variable} names ${path}, which is not there.`);
   return { path };
 }
 
-function fromPath(): Program | undefined {
+function fromPath(...names: readonly string[]): Program | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter);
-  for (const name of ['redis-server', 'valkey-server']) {
+  for (const name of names) {
     const folder = folders.find((each) => each !== '' && existsSync(join(each, name)));
     if (folder !== undefined) return { path: join(folder, name) };
   }
   return undefined;
 }
 
-function fromCache(): Program | undefined {
-  const path = join(CACHE, 'usr/bin/redis-server');
-  return existsSync(path) ? { path, libraries: libraryFolders(CACHE).join(':') } : undefined;
+function fromCache(engine: string): Program | undefined {
+  const cache = join(CACHES, engine);
+  const path = join(cache, `usr/bin/${engine}-server`);
+  return existsSync(path) ? { path, libraries: libraryFolders(cache).join(':') } : undefined;
 }
 
-function fromDebian(): Program | undefined {
-  mkdirSync(dirname(CACHE), { recursive: true });
+/** Debian's packages `redis-server` and `redis-tools`, or Valkey's, and what they need. */
+function fromDebian(engine: string): Program | undefined {
+  const cache = join(CACHES, engine);
+  mkdirSync(CACHES, { recursive: true });
   // Made beside it and renamed: of several that do this at once, each gets a whole one.
-  const folder = mkdtempSync(`${CACHE}-`);
+  const folder = mkdtempSync(`${cache}-`);
   try {
     const run = (command: string, ...args: string[]) =>
       execFileSync(command, args, { cwd: folder, encoding: 'utf8', stdio: 'pipe' });
     let lists: string[] = [];
     const dependsOn = () =>
-      run('apt-cache', ...lists, 'depends', 'redis-tools')
+      run('apt-cache', ...lists, 'depends', `${engine}-tools`)
         .split('\n')
         .map((line) => /^ {2}Depends: (lib\S+)$/.exec(line)?.[1] ?? '')
         .filter((name) => name !== '' && name !== 'libc6');
     const download = () =>
-      run('apt-get', ...lists, 'download', 'redis-server', 'redis-tools', ...dependsOn());
+      run('apt-get', ...lists, 'download', `${engine}-server`, `${engine}-tools`, ...dependsOn());
     try {
       download();
     } catch {
@@ -201,6 +260,18 @@ function fromDebian(): Program | undefined {
       mkdirSync(join(folder, 'lists/partial'), { recursive: true });
       mkdirSync(join(folder, 'cache/archives/partial'), { recursive: true });
       lists = ['-o', `Dir::State::lists=${folder}/lists`, '-o', `Dir::Cache=${folder}/cache`];
+      const release = readFileSync('/etc/os-release', 'utf8');
+      const codename = /^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1];
+      if (engine === 'valkey' && codename !== undefined) {
+        const key = '[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]';
+        const suites = [codename, `${codename}-backports`];
+        const lines = suites.map(
+          (each) => `deb ${key} http://deb.debian.org/debian ${each} main\n`,
+        );
+        writeFileSync(join(folder, 'sources.list'), lines.join(''));
+        lists.push('-o', `Dir::Etc::sourcelist=${folder}/sources.list`);
+        lists.push('-o', 'Dir::Etc::sourceparts=-');
+      }
       run('apt-get', ...lists, 'update');
       download();
     }
@@ -208,12 +279,16 @@ function fromDebian(): Program | undefined {
       run('dpkg-deb', '-x', file, '.');
       rmSync(join(folder, file));
     }
-    writeFileSync(join(folder, 'README'), "Debian's redis-server, unpacked for hanoi's specs.\n");
-    renameSync(folder, CACHE);
+    rmSync(join(folder, 'lists'), { recursive: true, force: true });
+    writeFileSync(
+      join(folder, 'README'),
+      `Debian's ${engine}-server, unpacked for hanoi's specs.\n`,
+    );
+    renameSync(folder, cache);
   } catch {
     rmSync(folder, { recursive: true, force: true });
   }
-  return fromCache();
+  return fromCache(engine);
 }
 
 /** Where the unpacked packages have shared libraries. */
