@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { cycles } from './cycles.js';
+import { failover } from './failover.js';
 import { faults } from './faults.js';
 import { fileKills, fileWriters } from './file.js';
 import { hang } from './hang.js';
@@ -32,6 +33,7 @@ const PARTS: { readonly [name: string]: () => Promise<Row[]> } = {
   cycles,
   fileKills: () => fileKills(seed),
   fileWriters,
+  failover: () => failover(),
   replica: () => replica(minutes, seed),
 };
 
