@@ -18,20 +18,7 @@ export class RedisCluster {
     nodeTimeoutMs?: number;
     program?: Program;
   } = {}): Promise<RedisCluster> {
-    const starting = Array.from({ length: 2 * MASTERS }, async () =>
-      RedisServer.start(
-        [
-          ...['--cluster-enabled', 'yes', '--cluster-port', `${await freePort()}`],
-          ...['--cluster-announce-ip', '127.0.0.1'],
-          ...['--cluster-node-timeout', `${nodeTimeoutMs}`],
-          // However long its master was away: here it is always worth a vote.
-          ...['--cluster-replica-validity-factor', '0'],
-          ...['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'],
-        ],
-        undefined,
-        program,
-      ),
-    );
+    const starting = Array.from({ length: 2 * MASTERS }, () => startNode(nodeTimeoutMs, program));
     const started = await Promise.allSettled(starting);
     const nodes = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const cluster = new RedisCluster(nodes);
@@ -82,7 +69,10 @@ export class RedisCluster {
     throw new Error('There is only one master.');
   }
 
-  /** Gives the key's slot to another master, step by step; `underway` is called with half moved. */
+  /**
+   * Gives the key's slot to another master; `underway` is called when those of its keys are there
+   * that are not after this one.
+   */
   async reshard(key: string, underway: () => Promise<void>): Promise<RedisServer> {
     const { slot, owners } = await this.ownersOf(key);
     const from = owners[0] as RedisServer;
@@ -90,17 +80,16 @@ export class RedisCluster {
     const [fromId, toId] = await Promise.all([idOf(from), idOf(to)]);
     await ask(to, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId);
     await ask(from, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId);
-    const keys = (await ask(from, 'CLUSTER', 'GETKEYSINSLOT', slot, 100_000)) as string[];
-    for (const [at, each] of keys.entries()) {
-      if (at === Math.floor(keys.length / 2)) await underway();
-      await ask(from, 'MIGRATE', '127.0.0.1', to.port, each, 0, 5_000);
-    }
-    // What was written meanwhile.
-    for (;;) {
-      const more = (await ask(from, 'CLUSTER', 'GETKEYSINSLOT', slot, 1_000)) as string[];
-      if (more.length === 0) break;
-      await ask(from, 'MIGRATE', '127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...more);
-    }
+    const move = (keys: readonly string[]) =>
+      ask(from, 'MIGRATE', '127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...keys);
+    const left = async () =>
+      (await ask(from, 'CLUSTER', 'GETKEYSINSLOT', slot, 100_000)) as string[];
+    const first = await left();
+    const middle = first.toSorted(bytewise).findIndex((each) => each > key);
+    await move(first.toSorted(bytewise).slice(0, middle));
+    await underway();
+    // Also what was written meanwhile.
+    for (let keys = await left(); keys.length > 0; keys = await left()) await move(keys);
     await ask(to, 'CLUSTER', 'SETSLOT', slot, 'NODE', toId);
     await ask(from, 'CLUSTER', 'SETSLOT', slot, 'NODE', toId);
     return to;
@@ -168,6 +157,28 @@ export class RedisCluster {
     );
     await this.settle();
   }
+}
+
+async function startNode(timeoutMs: number, program: Program | undefined): Promise<RedisServer> {
+  for (let attempt = 1; ; attempt++) {
+    const options = [
+      ...['--cluster-enabled', 'yes', '--cluster-port', `${await freePort()}`],
+      ...['--cluster-announce-ip', '127.0.0.1', '--cluster-node-timeout', `${timeoutMs}`],
+      // However long its master was away: here it is always worth a vote.
+      ...['--cluster-replica-validity-factor', '0'],
+      ...['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'],
+    ];
+    try {
+      return await RedisServer.start(options, undefined, program);
+    } catch (error) {
+      // The second port too may have been taken in between.
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
+function bytewise(one: string, other: string): number {
+  return one < other ? -1 : 1;
 }
 
 function idOf(node: RedisServer): Promise<string> {
