@@ -283,18 +283,39 @@ export function atDeadline(deadline: number, passed: () => void): () => void {
 
 /** A client of our own, to where the app's is connected. */
 export function duplicate(app: Redis | Cluster): Redis | Cluster {
-  if ('nodes' in app) {
-    const { redisOptions } = app.options;
-    return app.duplicate([], {
-      ...FAIL_FAST,
-      maxRedirections: 3,
-      slotsRefreshTimeout: 500,
-      scaleReads: 'master',
-      clusterRetryStrategy: retryDelay,
-      redisOptions: { ...redisOptions, ...FAIL_FAST_NODE, keyPrefix: '' },
-    });
+  if (!('nodes' in app)) {
+    return app.duplicate({ ...FAIL_FAST, ...FAIL_FAST_NODE, retryStrategy: retryDelay });
   }
-  return app.duplicate({ ...FAIL_FAST, ...FAIL_FAST_NODE, retryStrategy: retryDelay });
+  let known = addressesOf(app);
+  let told: Address[] | undefined;
+  const own = app.duplicate([], {
+    ...FAIL_FAST,
+    maxRedirections: 3,
+    slotsRefreshTimeout: 500,
+    scaleReads: 'master',
+    // By turns at the nodes that there were last, and at those that the app was told of: all of
+    // these may be gone or hang by now; or all of those, and only these be found again by name.
+    clusterRetryStrategy(this: unknown, attempt: number) {
+      const cluster = this as { startupNodes: Address[] };
+      told ??= cluster.startupNodes;
+      cluster.startupNodes = attempt % 2 === 1 && known.length > 0 ? known : told;
+      return retryDelay(attempt);
+    },
+    redisOptions: { ...app.options.redisOptions, ...FAIL_FAST_NODE, keyPrefix: '' },
+  });
+  own.on('refresh', () => {
+    known = addressesOf(own);
+  });
+  return own;
+}
+
+interface Address {
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+}
+
+function addressesOf(cluster: Cluster): Address[] {
+  return cluster.nodes().map(({ options: { host, port } }) => ({ host, port }));
 }
 
 /** What the app's client puts before each key. */
