@@ -1,5 +1,5 @@
 import { freePort, type Program, RedisServer } from './redis-server.js';
-import { ask, isInSync, until } from './replication.js';
+import { ask, isInSync, until, untilFollowed } from './replication.js';
 
 const MASTERS = 3;
 const SLOTS = 16_384;
@@ -97,23 +97,21 @@ export class RedisCluster {
 
   /** Until every node sees all slots served and each master has a replica in sync. */
   async settle(): Promise<void> {
+    const masters = new Set<RedisServer>();
     await until('the cluster is whole', async () => {
-      let masters = 0;
+      masters.clear();
       for (const node of this.nodes) {
         const info = String(await ask(node, 'CLUSTER', 'INFO'));
         if (!/cluster_state:ok/.test(info) || !/cluster_slots_ok:16384/.test(info)) return false;
         if (!info.includes(`cluster_size:${MASTERS}`)) return false;
         if (/fail/.test(String(await ask(node, 'CLUSTER', 'NODES')))) return false;
-        const [role, , replicas] = (await ask(node, 'ROLE')) as [string, unknown, unknown[]];
-        if (role !== 'master') {
-          if (!(await isInSync(node))) return false;
-        } else {
-          masters++;
-          if (replicas.length === 0) return false;
-        }
+        const [role] = (await ask(node, 'ROLE')) as [string];
+        if (role === 'master') masters.add(node);
+        else if (!(await isInSync(node))) return false;
       }
-      return masters === MASTERS;
+      return masters.size === MASTERS;
     });
+    await Promise.all(Array.from(masters, (master) => untilFollowed(master, 1)));
   }
 
   /** Ends all nodes at once, with their files. Idempotent. */

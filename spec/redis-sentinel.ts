@@ -1,5 +1,5 @@
 import { type Program, RedisServer } from './redis-server.js';
-import { ask, isInSync, until } from './replication.js';
+import { ask, isInSync, until, untilFollowed } from './replication.js';
 
 const NAME = 'main';
 
@@ -85,8 +85,10 @@ export class SentinelTrio {
       const master = await this.master();
       const replicas = this.servers.filter((server) => server !== master);
       const [role] = (await ask(master, 'ROLE')) as [string];
-      return role === 'master' && (await Promise.all(replicas.map(isInSync))).every(Boolean);
+      if (role !== 'master') return false;
+      return (await Promise.all(replicas.map(isInSync))).every(Boolean);
     });
+    await untilFollowed(await this.master(), 2);
     await this.pace({ publishMs: 2_000, infoMs: 10_000 });
   }
 

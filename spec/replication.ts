@@ -29,6 +29,24 @@ export async function isInSync(server: RedisServer): Promise<boolean> {
   return info.includes('role:slave') && info.includes('master_link_status:up');
 }
 
+/**
+ * Until so many replicas have what the master has now, and more: its pings. That a link is up, or
+ * online, does not say so: after a sync it can take a second until the stream begins.
+ */
+export async function untilFollowed(master: RedisServer, count: number): Promise<void> {
+  const look = async () => {
+    const info = String(await ask(master, 'INFO', 'replication'));
+    const there = info.matchAll(/^slave\d+:.*state=online,offset=(\d+)/gm);
+    const at = Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1]);
+    return { at, acknowledged: Array.from(there, ([, offset]) => Number(offset)) };
+  };
+  const { at } = await look();
+  await until('the replicas have it all', async () => {
+    const { acknowledged } = await look();
+    return acknowledged.filter((offset) => offset > at).length >= count;
+  });
+}
+
 /** Until it holds; what it rejects with counts as not yet. Rejects after `giveUpMs`. */
 export async function until(
   what: string,
