@@ -106,6 +106,16 @@ export function notApplied(feature: string, cause: unknown): HanoiError {
   );
 }
 
+/** OUTCOME_UNKNOWN: why, and under which id the write can be repeated. */
+export function outcomeUnknown(feature: string, requestId: string, cause: unknown): HanoiError {
+  return new HanoiError(
+    'OUTCOME_UNKNOWN',
+    `Whether the write to ${JSON.stringify(feature)} was applied is not known: ` +
+      `${(cause as Error).message} Repeat it with the error's \`requestId\`, or look.`,
+    { feature, requestId, cause },
+  );
+}
+
 /** A value as an error message shows it: its JSON, cut to 60 characters, and its type. */
 export function shown(value: unknown): string {
   if (value === undefined || value === null) return String(value);
@@ -118,6 +128,13 @@ export function shown(value: unknown): string {
   if (text.length > 60) text = `${text.slice(0, 57)}...`;
   if (text === '') return typeof value === 'function' ? 'a function' : `some ${typeof value}`;
   return `\`${text}\` (${Array.isArray(value) ? 'array' : typeof value})`;
+}
+
+/** What is wrong, without what was found there: of stored data, that can be a user's id. */
+export function withoutValue(error: unknown): string {
+  if (error instanceof SyntaxError) return 'it is not JSON';
+  const [wrong = ''] = (error as Error).message.split(', got ');
+  return wrong;
 }
 
 function printed(value: unknown): string | undefined {

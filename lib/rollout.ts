@@ -604,6 +604,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
         return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
       }
       const decision = decide(held.compiled, subject, held.facts, this.surroundings);
+      // Of a feature that went with its store.
+      if (decision.code === 'STORE_UNAVAILABLE') return this.unavailable(name, undefined);
       return stale === undefined ? decision : aged(decision, stale.ageMs(name), stale.cause.code);
     } catch (cause) {
       return this.unavailable(name, cause);

@@ -10,7 +10,14 @@ import {
   type Written,
 } from './backends/backend.js';
 import type { Feature } from './domain/feature.js';
-import { changedMeanwhile, HanoiError, hasCode, notApplied, notFound } from './errors.js';
+import {
+  changedMeanwhile,
+  HanoiError,
+  hasCode,
+  notApplied,
+  notFound,
+  outcomeUnknown,
+} from './errors.js';
 
 export interface WriteOptions {
   /**
@@ -124,10 +131,17 @@ export class Writer {
     let expect: Present = 'present';
     let done = 0;
     let changed = 0;
-    const { requestId } = options;
+    // One for all of it, by which it can be repeated whole.
+    const { requestId = crypto.randomUUID() } = options;
     for await (const batch of batchesOf(ids)) {
-      const own = { ...options, requestId: requestId && `${requestId}/${done}` };
-      const written = await this.backend.write(membersWrite(name, expect, kind, batch, own));
+      const own = { ...options, requestId: `${requestId}/${done}` };
+      const written: Written = await this.backend
+        .write(membersWrite(name, expect, kind, batch, own))
+        .catch((error) => {
+          throw hasCode(error, 'OUTCOME_UNKNOWN')
+            ? outcomeUnknown(name, requestId, error.cause)
+            : error;
+        });
       // Removed and created again in between, it is another feature: stop there.
       expect = { id: written.head.id };
       done += batch.length;

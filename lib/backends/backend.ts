@@ -52,6 +52,8 @@ export interface Head {
  * repeats one.
  */
 export interface Token {
+  /** Which store this is, where that can change: another one after it was emptied or replaced. */
+  readonly epoch?: string | undefined;
   readonly documents: string;
   readonly members: string;
 }
@@ -212,8 +214,8 @@ export interface Source {
 
   /**
    * All the members of each of these features, given by name and id, of one moment. Left out are
-   * those that are not there under that id, and those with more members than this source would
-   * have in memory.
+   * those that are not there under that id, those with more members than this source would have in
+   * memory, and those that keep changing meanwhile.
    */
   loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>>;
 

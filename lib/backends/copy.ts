@@ -72,13 +72,17 @@ export interface Succession {
   readonly asked: ReadonlySet<Memberships>;
 }
 
-/** Makes the next copy; what has not changed is taken over from the one before. */
+/**
+ * Makes the next copy; what has not changed is taken over from the one before. `lost` says that
+ * this is of another store: what that one lacks was lost, until it is there again.
+ */
 export async function successor(
   before: Copy,
   features: ReadonlyMap<string, Stored>,
   members: ReadonlyMap<string, NewMembers>,
   room: Room,
   sentAt: number,
+  lost?: HanoiError,
 ): Promise<Succession> {
   const after = new Map<string, Held>();
   const asked = new Set<Memberships>();
@@ -108,12 +112,16 @@ export async function successor(
     }
     if (head === undefined) continue;
     const isOld = isSameDocument(old?.head, head);
-    const kind = old === undefined ? 'created' : isOld ? 'members' : 'updated';
+    const isNew = old === undefined || isLost(old);
+    const kind = isNew ? 'created' : isOld ? 'members' : 'updated';
     events.push(Object.freeze({ name, kind, head }));
   }
-  for (const [name, { head }] of before.features) {
-    if (head === undefined || after.has(name)) continue;
-    events.push(Object.freeze({ name, kind: 'removed', head }));
+  for (const [name, old] of before.features) {
+    if (after.has(name)) continue;
+    const { head } = old;
+    const problem = isLost(old) ? old.stored.problem : lost;
+    if (problem !== undefined) after.set(name, hold(name, { head: undefined, problem }));
+    else if (head !== undefined) events.push(Object.freeze({ name, kind: 'removed', head }));
   }
   const copy = new Copy(after, sentAt, before.cause);
   return { copy, events, problems, asked };
@@ -127,13 +135,18 @@ export function apply({ ids, changes }: NewMembers): void {
   }
 }
 
+/** Whether it went with its store, and nobody has made it again. */
+function isLost({ stored: { problem } }: Held): boolean {
+  return problem?.code === 'STORE_UNAVAILABLE';
+}
+
 function hold(
   name: string,
   stored: Stored,
-  head: Head | undefined,
-  old: Held | undefined,
-  fetched: NewMembers | undefined,
-  room: Room,
+  head?: Head,
+  old?: Held,
+  fetched?: NewMembers,
+  room: Room = NOBODY,
 ): Held {
   const { feature, problem } = stored;
   const compiled: CompiledFeature =

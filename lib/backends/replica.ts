@@ -320,11 +320,14 @@ export class ReplicaBackend implements Backend {
         if (this.closing !== undefined) return;
         if (!isFit && attempt < MOST_ATTEMPTS) continue;
         if (token === undefined && this.hasSeenToken) throw lost();
-        const succession = await successor(this.copy, features, members, this.room, sentAt);
+        const isReplaced = this.seen?.epoch !== undefined && this.seen.epoch !== token?.epoch;
+        const loss = isReplaced ? lostWith() : undefined;
+        const succession = await successor(this.copy, features, members, this.room, sentAt, loss);
         if (this.closing !== undefined) return;
         for (const held of members.values()) apply(held);
         this.loaded = { token, features };
         this.swap(token, succession);
+        if (loss !== undefined && !this.isLost) this.tell('dataLoss', loss);
         return;
       }
     } finally {
@@ -456,6 +459,13 @@ const LOST = 'The store holds nothing any more of what it held: it was emptied, 
 
 function lost(): HanoiError {
   return new HanoiError('STORE_UNAVAILABLE', LOST);
+}
+
+function lostWith(): HanoiError {
+  return new HanoiError(
+    'STORE_UNAVAILABLE',
+    'The store is another one than before: it was emptied, or lost its data, and begun anew.',
+  );
 }
 
 function notLoaded(): HanoiError {

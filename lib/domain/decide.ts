@@ -93,11 +93,14 @@ export function compile(feature: Feature): CompiledFeature {
   };
 }
 
-/** A document that can't be read, compiled: off for everyone, and saying so. */
-export function compileUnreadable(name: string, problem: HanoiError): CompiledFeature {
+/** A document that can't be read, or is lost, compiled: off for everyone, and saying so. */
+export function compileUnreadable(name: string, { code }: HanoiError): CompiledFeature {
   return {
     ...compile({ ...DEFAULT_SETTINGS, name, id: '', revision: 0, enabled: false }),
-    whenDisabled: failed(name, 'unreadable document', 'PARSE_ERROR', problem.code),
+    whenDisabled:
+      code === 'STORE_UNAVAILABLE'
+        ? failed(name, 'store unavailable', 'GENERAL', code)
+        : failed(name, 'unreadable document', 'PARSE_ERROR', code),
   };
 }
 

@@ -59,6 +59,8 @@ const VARIANT_FIELDS = new Set(['name', 'weight', 'value']);
 const NOT_YET = ['rules', 'requires', 'buckets'];
 
 const LONGEST_NAME = 200;
+/** Each is tried in turn by a check, and compiled at the first. */
+const MOST_PATTERNS = 1_000;
 const DEEPEST_JSON = 32;
 
 /** A feature of these settings, at revision 1. INVALID_FEATURE, with the `path` of what is refused. */
@@ -241,6 +243,9 @@ function parsePatterns(value: unknown): readonly Pattern[] {
     }
     return parsePattern(source, flags, path);
   });
+  if (patterns.length > MOST_PATTERNS) {
+    throw refused('patterns', `to be at most ${MOST_PATTERNS}`, patterns.length);
+  }
   const seen = new Set<string>();
   return Object.freeze(
     patterns.filter(({ source, flags }) => {

@@ -251,8 +251,19 @@ describe('a replica whose server is away', () => {
     });
     expect(events.filter((event) => event.startsWith('dataLoss'))).toHaveLength(1);
     await rollout.addFeature('other');
-    expect(rollout.decideSync('chat', ANN).errorCode).toBe('FLAG_NOT_FOUND');
+    // Another store: what it lacks was lost with the one before, and nobody has removed it.
+    expect(rollout.decideSync('chat', ANN)).toMatchObject({
+      enabled: false,
+      errorCode: 'GENERAL',
+      code: 'STORE_UNAVAILABLE',
+    });
+    expect(rollout.decideSync('never', ANN).errorCode).toBe('FLAG_NOT_FOUND');
     expect(rollout.health()).toMatchObject({ state: 'ready', error: undefined });
+    expect(events.filter((event) => event.startsWith('dataLoss'))).toHaveLength(1);
+    await rollout.addFeature('chat', { percentage: 100 });
+    expect(rollout.decideSync('chat', ANN).reason).toBe('STATIC');
+    await rollout.remove('chat');
+    expect(rollout.decideSync('chat', ANN).errorCode).toBe('FLAG_NOT_FOUND');
   });
 
   it('starts without it, answers by the defaults, and goes on trying', async () => {

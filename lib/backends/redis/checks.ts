@@ -1,14 +1,23 @@
 import { type CompiledFeature, compileUnreadable, type Facts } from '../../domain/decide.js';
 import { HanoiError } from '../../errors.js';
 import type { Head, HealthEvent, HeldFeature, IdOf, Staleness, View } from '../backend.js';
-import { atDeadline, type Command, type Connection, now, Refusal, timedOut } from './connection.js';
+import { Background } from './background.js';
+import {
+  atDeadline,
+  type Command,
+  type Connection,
+  now,
+  type Reading,
+  Refusal,
+  timedOut,
+} from './connection.js';
 import type { Keys } from './keys.js';
 import type { Pulse } from './pulse.js';
-import { compileStored, documentPart, parseHead, parseStored } from './stored.js';
+import { compileStored, documentPart, parseHead, parseStored, type StoredText } from './stored.js';
 
 /**
- * Where membership is answered: `asked` of the server at each check, or here, from members that
- * are `held` and fetched again when they have changed.
+ * Where membership is answered: `asked` of the server at each check; or here, once the members are
+ * `held`, which are fetched again after they have changed. Until then the server is asked.
  */
 export type Membership = 'asked' | 'held';
 
@@ -28,13 +37,15 @@ interface Definition {
   readonly compiled: CompiledFeature;
   /** The part of the head that moves with the document. */
   readonly part: string;
-  /** Undefined where the head is lost: such a definition is good only for now. */
+  /** Undefined where the head is lost, or all of the feature. */
   head: Head | undefined;
+  /** Whether there is a document: without one, it was lost together with the store. */
+  readonly hasDocument: boolean;
   /** The head's text as last seen. */
   text: string | null;
-  /** The members under one of its heads; never where they are asked for. */
+  /** The members under one of its heads. */
   held: { readonly stamp: number; readonly ids: ReadonlySet<string> } | undefined;
-  /** Whether its members are asked for: all of them, or because they are too many to be held. */
+  /** Whether its members are not to be held: the backend holds none, or they are too many. */
   isAsked: boolean;
   /** Whether the stored one is another by now: this is only the last that was known. */
   isOutdated: boolean;
@@ -56,14 +67,14 @@ class Group {
   ids: (string | undefined)[] = [];
   /** The ids that there are, as they are sent. */
   known: string[] = [];
-  /** Whether it was asked who of them is a member, rather than who all the members are. */
-  isAsked: boolean = false;
   /** Undefined until what was read belongs together; null where there is no such feature. */
   found: readonly HeldFeature[] | null | undefined;
 
   constructor(
     readonly name: string,
     asks: Ask[] = [],
+    /** Ask who is a member even if the members are held: they keep changing. */
+    readonly isRestless: boolean = false,
   ) {
     this.asks = asks;
   }
@@ -85,7 +96,7 @@ class Group {
     const { head, compiled } = this.definition as Definition;
     let at = 0;
     this.found = this.ids.map((id) => {
-      const isIn = id !== undefined && members === undefined && flags[at++] === 1;
+      const isIn = id !== undefined && members === undefined && Number(flags[at++]) === 1;
       return new Answer(this.name, head, compiled, members, id, isIn);
     });
   }
@@ -217,7 +228,10 @@ export class Checks {
   private complete: string | undefined;
   private turn: Turn | undefined;
   private readonly underway = new Set<Turn>();
+  private readonly background = new Background();
   private hasSeenToken: boolean = false;
+  /** Of the store whose token was seen last. */
+  private epoch: string | undefined;
   private isLost: boolean = false;
   private closed: HanoiError | undefined;
 
@@ -228,6 +242,8 @@ export class Checks {
     private readonly timeoutMs: number,
     private readonly pulse: Pulse,
     private readonly tell: (kind: HealthEvent['kind'], cause: HanoiError) => void,
+    /** Replies of one moment, which no check waits for. */
+    private readonly query: (commands: readonly Reading[]) => Promise<unknown[]>,
   ) {}
 
   read(names: readonly string[], idOf: IdOf): Promise<View> {
@@ -252,19 +268,36 @@ export class Checks {
   }
 
   /**
-   * The store holds something, or not. Once it did, nothing at all is a loss, never "no such
-   * feature": then it gives back the error that says so.
+   * The store's token. Once there was one, none at all is a loss, never "no such feature": then it
+   * gives back the error that says so. So is the token of another store; what that one lacks was
+   * lost, until it is there again.
    */
-  seeToken(isThere: boolean): HanoiError | undefined {
-    if (isThere) {
-      this.hasSeenToken = true;
-      this.isLost = false;
+  seeToken(token: string | null): HanoiError | undefined {
+    if (token === null) {
+      if (!this.hasSeenToken) return undefined;
+      const error = lost('Redis holds nothing any more of what it held');
+      if (!this.isLost) this.tell('dataLoss', error);
+      this.isLost = true;
+      return error;
     }
-    if (isThere || !this.hasSeenToken) return undefined;
-    const error = lost();
-    if (!this.isLost) this.tell('dataLoss', error);
-    this.isLost = true;
-    return error;
+    const [epoch] = token.split(':');
+    if (this.epoch !== undefined && this.epoch !== epoch) {
+      const error = lost('Redis holds another store than before');
+      for (const name of this.definitions.keys()) {
+        this.definitions.set(name, lostDefinition(name, error));
+      }
+      this.complete = undefined;
+      if (!this.isLost) this.tell('dataLoss', error);
+    }
+    this.epoch = epoch;
+    this.hasSeenToken = true;
+    this.isLost = false;
+    return undefined;
+  }
+
+  /** A write was applied, so there is a token. */
+  written(): void {
+    this.hasSeenToken = true;
   }
 
   /** Rejects what is underway, and what comes. */
@@ -274,6 +307,7 @@ export class Checks {
     this.turn?.end(error, nothing);
     for (const turn of this.underway) turn.end(error, nothing);
     this.definitions.clear();
+    this.background.close();
   }
 
   private open(): Turn {
@@ -354,14 +388,13 @@ export class Checks {
 
   /** Several features at one moment. */
   private async answerSeveral(turn: Turn, names: readonly string[], ask: Ask): Promise<void> {
-    const groups = Array.from(new Set(names), (name) => new Group(name, [ask]));
-    while (!turn.isOver) {
+    for (let isRestless = false; !turn.isOver; isRestless = true) {
+      const groups = Array.from(new Set(names), (name) => new Group(name, [ask], isRestless));
       await this.lookAtOnce(groups);
       if (groups.every(({ found }) => found !== undefined)) {
         ask.resolve(answersAt(groups, 0));
         return;
       }
-      for (const group of groups) group.found = undefined;
     }
   }
 
@@ -370,9 +403,13 @@ export class Checks {
     let names: Iterable<string> = this.definitions.keys();
     // What is complete can change before the reply: the definitions asked by are those of now.
     let complete = this.isOutdated() ? undefined : this.complete;
+    let isRestless = false;
     while (!turn.isOver) {
-      const groups = Array.from(names, (name) => new Group(name, turn.all));
+      const groups = Array.from(names, (name) => new Group(name, turn.all, isRestless));
       const there = await this.lookAtOnce(groups, complete ?? 'none');
+      for (const [name, { text, hasDocument }] of this.definitions) {
+        if (text === null && !hasDocument) there.names.add(name);
+      }
       const isWhole = complete !== undefined || isSameSet(there.names, groups);
       if (isWhole && groups.every(({ found }) => found)) {
         this.complete = there.token ?? undefined;
@@ -381,16 +418,14 @@ export class Checks {
       }
       if (complete === undefined) names = there.names;
       complete = undefined;
+      isRestless = true;
     }
   }
 
   /** One round. What could be read together is found afterwards; the others need another. */
   private async look(groups: readonly Group[]): Promise<void> {
     const lookups = groups.map((group) => this.lookupsOf(group));
-    const isEasy = groups.every(
-      ({ definition }, at) =>
-        definition !== undefined && (definition.isAsked || lookups[at]?.length === 0),
-    );
+    const isEasy = groups.every(({ definition }) => definition !== undefined);
     if (!isEasy || this.connection.isCluster) {
       await this.lookAtOnce(groups);
       return;
@@ -415,24 +450,24 @@ export class Checks {
   private async lookAtOnce(
     groups: readonly Group[],
     complete?: string,
-  ): Promise<{ readonly token: string | null; readonly names: ReadonlySet<string> }> {
+  ): Promise<{ readonly token: string | null; readonly names: Set<string> }> {
     const { keys } = this;
     const isByToken = complete !== undefined && complete !== 'none';
     const lookups = groups.map((group) => this.lookupsOf(group, isByToken));
     const missing = groups.filter(({ definition }) => definition === undefined);
     const forHeads = isByToken ? [] : inParts('hmget', keys.heads, namesOf(groups));
-    const forDocuments = inParts('hmget', keys.features, namesOf(missing));
-    const commands: Command[] = [['get', keys.token], ...forHeads, ...forDocuments];
+    const forDocuments = inParts('documents', keys.features, namesOf(missing));
+    const commands: Reading[] = [['get', keys.token], ...forHeads, ...forDocuments];
     if (complete === 'none') commands.push(['hkeys', keys.heads], ['hkeys', keys.features]);
     for (const some of lookups) commands.push(...some);
     const sentAt = now();
     const replies = (await this.connection.atOnce(commands))[Symbol.iterator]();
 
     const token = needed<string | null>(replies);
-    const loss = this.seeToken(token !== null);
+    const loss = this.seeToken(token);
     if (loss !== undefined) throw loss;
     const heads = forHeads.flatMap(() => needed<(string | null)[]>(replies));
-    const documents = forDocuments.flatMap(() => needed<(string | null)[]>(replies));
+    const documents = forDocuments.flatMap(() => needed<StoredText[]>(replies));
     const names = new Set(
       complete === 'none' ? [...needed<string[]>(replies), ...needed<string[]>(replies)] : [],
     );
@@ -451,24 +486,23 @@ export class Checks {
     return { token, names };
   }
 
-  /** What has to be asked about members, by the definition that is held. */
+  /** What has to be asked beside the head, by the definition that is held, which may be `isGood`. */
   private lookupsOf(group: Group, isGood = false): Command[] {
     const definition = this.definitionOf(group.name);
-    if (definition === undefined || (definition.head === undefined && !isGood)) {
+    if (definition === undefined) {
       group.definition = undefined;
       return [];
     }
     group.readIds(definition);
-    group.isAsked = definition.isAsked;
     const { head, held } = definition;
-    if (head === undefined || head.members === 0 || group.known.length === 0) return [];
-    const key = this.keys.membersOf(head.id);
-    if (definition.isAsked) return inParts('smismember', key, group.known);
-    return held?.stamp === head.members ? [] : [['smembers', key, MOST_HELD]];
+    if (head === undefined) return isGood ? [] : [['hexists', this.keys.features, group.name]];
+    const isKnown = head.members === 0 || held?.stamp === head.members;
+    if (group.known.length === 0 || (isKnown && !group.isRestless)) return [];
+    return inParts('smismember', this.keys.membersOf(head.id), group.known);
   }
 
   /** Takes up the definition that was read, and finds it where no more need be known. */
-  private define(group: Group, text: string | null, document: string | null, sentAt: number): void {
+  private define(group: Group, text: string | null, document: StoredText, sentAt: number): void {
     const stored = parseStored(group.name, text, document);
     if (stored === undefined) {
       this.definitions.delete(group.name);
@@ -479,6 +513,7 @@ export class Checks {
       compiled: compileStored(group.name, stored),
       part: documentPart(text ?? ''),
       head: stored.head,
+      hasDocument: document !== null,
       text,
       held: undefined,
       isAsked: this.membership === 'asked',
@@ -500,33 +535,48 @@ export class Checks {
     sentAt: number,
   ): void {
     const definition = group.definition as Definition;
-    if (text !== definition.text) {
-      const head = parseHead(text);
-      if (text === null || head === undefined || documentPart(text) !== definition.part) {
-        definition.isOutdated = true;
-        return;
-      }
-      definition.text = text;
-      definition.head = head;
+    const problem = members.find((reply) => reply instanceof Error);
+    if (definition.head === undefined) {
+      if (problem !== undefined) throw problem;
+      // Off, as long as it is without a head.
+      const isThere = members.length === 0 ? definition.hasDocument : Number(members[0]) === 1;
+      definition.isOutdated = text !== definition.text || isThere !== definition.hasDocument;
+      if (!definition.isOutdated) group.find(NOBODY);
+      return;
+    }
+    if (!movedOn(definition, text)) {
+      definition.isOutdated = true;
+      return;
     }
     definition.seenAt = sentAt;
-    const stamp = definition.head?.members ?? 0;
-    const problem = members.find((reply) => reply instanceof Error);
     if (problem instanceof Refusal && problem.word === 'WRONGTYPE') {
-      group.findUnreadable(this.keys.membersOf((definition.head as Head).id));
+      group.findUnreadable(this.keys.membersOf(definition.head.id));
       return;
     }
     if (problem !== undefined) throw problem;
-    if (members.length > 0 && !group.isAsked) {
-      // Only their number: they are too many to be held.
-      if (typeof members[0] === 'number') definition.isAsked = true;
-      else definition.held = { stamp, ids: new Set(members[0] as string[]) };
-    }
+    const stamp = definition.head.members;
     if (stamp === 0) group.find(NOBODY);
     else if (group.known.length === 0) group.find(undefined);
     else if (definition.held?.stamp === stamp) group.find(definition.held.ids);
-    else if (group.isAsked && members.length > 0) {
+    else if (members.length > 0) {
       group.find(undefined, members.length === 1 ? (members[0] as number[]) : members.flat());
+      if (!definition.isAsked) this.background.want(group.name, () => this.hold(group.name));
+    }
+  }
+
+  /** Fetches the members of a feature, so that they need not be asked for. */
+  private async hold(name: string): Promise<void> {
+    const definition = this.definitionOf(name);
+    const { head, held } = definition ?? {};
+    if (definition === undefined || head === undefined || held?.stamp === head.members) return;
+    const [members, text] = await this.query([
+      ['smembers', this.keys.membersOf(head.id), MOST_HELD],
+      ['hget', this.keys.heads, name],
+    ]);
+    // Of too many there is only the number.
+    if (!Array.isArray(members)) definition.isAsked = true;
+    else if (movedOn(definition, text as string | null)) {
+      definition.held = { stamp: definition.head?.members ?? 0, ids: new Set(members) };
     }
   }
 
@@ -561,13 +611,32 @@ function namesOf(groups: readonly Group[]): string[] {
   return groups.map(({ name }) => name);
 }
 
+/** Takes up the present head; false where it is of another document. */
+function movedOn(definition: Definition, text: string | null): boolean {
+  if (text === definition.text) return true;
+  const head = parseHead(text);
+  if (text === null || head === undefined || documentPart(text) !== definition.part) return false;
+  definition.text = text;
+  definition.head = head;
+  return true;
+}
+
+/** Of a feature that went with its store: off, and saying why, until there is one of its name. */
+function lostDefinition(name: string, problem: HanoiError): Definition {
+  return {
+    compiled: compileUnreadable(name, problem),
+    ...{ part: '', head: undefined, hasDocument: false, text: null, held: undefined },
+    ...{ isAsked: true, isOutdated: false, seenAt: Number.NEGATIVE_INFINITY },
+  };
+}
+
 /** The command on all these arguments, in as many as it takes. */
-export function inParts(
-  name: 'hmget' | 'smismember',
+export function inParts<Name extends 'documents' | 'hmget' | 'smismember'>(
+  name: Name,
   key: string,
   args: readonly string[],
-): Command[] {
-  const commands: Command[] = [];
+): Command<Name>[] {
+  const commands: Command<Name>[] = [];
   for (let from = 0; from < args.length; from += MOST_ARGUMENTS) {
     commands.push([name, key, args.slice(from, from + MOST_ARGUMENTS)]);
   }
@@ -585,10 +654,10 @@ function needed<Reply>(replies: Iterator<unknown>): Reply {
   return value as Reply;
 }
 
-function lost(): HanoiError {
+function lost(what: string): HanoiError {
   return new HanoiError(
     'STORE_UNAVAILABLE',
-    'Redis holds nothing any more of what it held: it was emptied, or started without its data.',
+    `${what}: it was emptied, or started without its data.`,
   );
 }
 

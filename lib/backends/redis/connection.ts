@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { type ErrorCode, HanoiError, hasCode } from '../../errors.js';
 import { READ, type Script } from './scripts.js';
@@ -7,6 +8,7 @@ export type CommandName =
   | 'eval'
   | 'evalsha'
   | 'get'
+  | 'hexists'
   | 'hget'
   | 'hkeys'
   | 'hmget'
@@ -20,7 +22,10 @@ export type CommandName =
 type Argument = string | number | readonly (string | number)[];
 
 /** A command that reads, as it is sent. */
-export type Command = readonly [name: CommandName, key: string, ...args: Argument[]];
+export type Command<Name = CommandName> = readonly [name: Name, key: string, ...args: Argument[]];
+
+/** What the script reads at one moment: it knows one command more. */
+export type Reading = Command<CommandName | 'documents'>;
 
 type Methods = Record<CommandName, (...args: readonly Argument[]) => Promise<unknown>>;
 
@@ -44,6 +49,13 @@ const FAIL_FAST_NODE = {
   autoResendUnfulfilledCommands: false,
   // It fails where nobody can catch it (a permission revoked meanwhile), and ends the process.
   autoResubscribe: false,
+  // A refusal is an answer: NOSCRIPT is one that is expected.
+  reconnectOnError: null,
+  // Flags and counts are compared as numbers.
+  stringNumbers: false,
+  // An app that gives its Sentinels up does so for itself; and they hang as servers do.
+  sentinelRetryStrategy: retryDelay,
+  sentinelCommandTimeout: 1_000,
 };
 
 /**
@@ -72,26 +84,31 @@ export class Connection {
   private readonly client: Redis | Cluster;
   private lastProblem: HanoiError | undefined;
   private closed: HanoiError | undefined;
-  private silentSince: number | undefined;
+  /** Since when, and at how many bytes received, nothing was answered. */
+  private silence: { readonly since: number; readonly received: number } | undefined;
+  /** Scripts that the server has from this connection. */
+  private readonly loaded = new Set<Script>();
   private readonly waiting = new Set<() => void>();
   private readonly underway = new Set<(error: unknown) => void>();
   private readonly onReady = () => {
-    this.silentSince = undefined;
+    this.silence = undefined;
     this.wake();
     this.connected();
   };
   private readonly onReply = (reply: unknown) => {
-    this.silentSince = undefined;
+    this.silence = undefined;
+    if (reply === 'QUEUED') throw queued();
     return reply;
   };
   private readonly onFailure = (cause: unknown): never => {
     const error = storeError(cause);
-    if (error instanceof Refusal) this.silentSince = undefined;
+    if (error instanceof Refusal) this.silence = undefined;
     throw error;
   };
   private readonly onGone = () => {
     // What comes back may be another server, with another clock.
     this.behind = undefined;
+    this.loaded.clear();
     this.wake();
   };
   private readonly onError = (error: unknown) => {
@@ -179,41 +196,51 @@ export class Connection {
     return (this.client as unknown as Methods)[name](...args).then(this.onReply, this.onFailure);
   }
 
-  /** A deadline passed without a reply. A link that is half open gives no other sign. */
+  /**
+   * A deadline passed without a reply. A link that is half open gives no other sign; one on which
+   * a long reply is on its way does.
+   */
   silent(): void {
     if (this.isLive || !this.isReady) return;
-    this.silentSince ??= now();
-    if (now() - this.silentSince < LONGEST_SILENCE_MS) return;
-    this.silentSince = undefined;
+    const received = this.received();
+    if (this.silence?.received !== received) this.silence = { since: now(), received };
+    if (now() - this.silence.since < LONGEST_SILENCE_MS) return;
+    this.silence = undefined;
     this.client.disconnect(true);
   }
 
-  /** Runs the script, which the server may have forgotten. */
+  /** Runs the script: whole the first time, and where the server has forgotten it. */
   async run(
-    { lua, sha }: Script,
+    script: Script,
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {
-    try {
-      return await this.send('evalsha', sha, keys.length, keys, args);
-    } catch (error) {
-      if (!(error instanceof Refusal) || error.word !== 'NOSCRIPT') throw error;
-      return this.send('eval', lua, keys.length, keys, args);
+    const { lua, sha } = script;
+    // An app can make ioredis reconnect at any refusal, NOSCRIPT too: on its client, better none.
+    if (!this.isLive || this.loaded.has(script)) {
+      try {
+        return await this.send('evalsha', sha, keys.length, keys, args);
+      } catch (error) {
+        if (!(error instanceof Refusal) || error.word !== 'NOSCRIPT') throw error;
+      }
     }
+    const reply = await this.send('eval', lua, keys.length, keys, args);
+    this.loaded.add(script);
+    return reply;
   }
 
   /** Replies of one moment: an error in the place of a command that failed. */
-  async atOnce(commands: readonly Command[]): Promise<unknown[]> {
+  async atOnce(commands: readonly Reading[]): Promise<unknown[]> {
     const keys = commands.map(([, key]) => key);
     const args = commands.flatMap(([name, , ...rest]) => {
       const flat = rest.flat();
       return [name, flat.length, ...flat];
     });
     const replies = (await this.run(READ, keys, args)) as unknown[];
-    return replies.map((reply) => {
+    return replies.map((reply, at) => {
       if (reply instanceof Error) return storeError(reply);
-      // What is nothing in Lua comes so from ioredis-mock.
-      return reply === false ? null : reply;
+      const isList = commands[at]?.[0] === 'documents';
+      return isList ? (reply as unknown[]).map(orNull) : orNull(reply);
     });
   }
 
@@ -253,6 +280,16 @@ export class Connection {
     // Not `quit`, which hangs on a server that does.
     else this.client.disconnect();
     for (const reject of this.underway) reject(error);
+  }
+
+  /** Bytes that have come on the present connections. */
+  private received(): number {
+    const nodes = 'nodes' in this.client ? this.client.nodes('master') : [this.client];
+    // Undefined while a connection is being made.
+    const bytes = nodes.map(
+      ({ stream }) => (stream as Partial<Socket> | undefined)?.bytesRead ?? 0,
+    );
+    return bytes.reduce((sum, each) => sum + each, 0);
   }
 
   private wake(): void {
@@ -321,6 +358,16 @@ function addressesOf(cluster: Cluster): Address[] {
 /** What the app's client puts before each key. */
 export function keyPrefixOf(app: Redis | Cluster): string {
   return String(app.options.keyPrefix ?? '');
+}
+
+/** What is nothing in Lua comes as false from ioredis-mock. */
+function orNull(reply: unknown): unknown {
+  return reply === false ? null : reply;
+}
+
+/** On a connection that is the app's too. What was queued may be carried out yet. */
+function queued(): HanoiError {
+  return new HanoiError('STORE_BUSY', "The app's client is inside a MULTI; leave out `reuse`.");
 }
 
 export function timedOut(): HanoiError {

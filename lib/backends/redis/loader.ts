@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Loaded, Stored } from '../backend.js';
 import { inParts } from './checks.js';
-import { type Command, Refusal } from './connection.js';
+import { type Reading, Refusal } from './connection.js';
 import type { Keys } from './keys.js';
 import {
   type Entry,
@@ -11,6 +11,7 @@ import {
   parseLogged,
   parseStored,
   parseToken,
+  type StoredText,
 } from './stored.js';
 
 /** How many changes of each kind are read from the logs; where there are more, heads are compared. */
@@ -21,7 +22,7 @@ const AT_ONCE = 100;
 
 /** The token, and then the replies, of one moment; where it is little, as fast as a check. */
 type Query = (
-  commands: readonly Command[],
+  commands: readonly Reading[],
   isLittle?: boolean,
 ) => Promise<readonly [token: string | null, ...replies: unknown[]]>;
 
@@ -110,10 +111,10 @@ export class Loader {
       else all.set(name, stored);
     }
     if (missing.length > 0) {
-      const [after, ...parts] = await this.query(inParts('hmget', features, missing));
+      const [after, ...parts] = await this.query(inParts('documents', features, missing));
       // Somebody has written in between: these documents are of another moment.
       if (after !== stamp) return undefined;
-      const documents = parts.flat() as (string | null)[];
+      const documents = parts.flat() as StoredText[];
       for (const [at, name] of missing.entries()) {
         const stored = parseStored(name, headOf.get(name) ?? null, documents[at] ?? null);
         all.set(name, stored as Stored);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { LONGEST_DOCUMENT } from './stored.js';
 
 /** What runs inside the server, in one step: nobody else's command comes in between. */
 export interface Script {
@@ -15,10 +16,11 @@ function script(lua: string): Script {
  *
  * KEYS  one for each command
  * ARGV  for each command its name, how many arguments come after its key, and those: at most some
- *       thousands, which is what Lua can hand on. SMEMBERS takes one: how many are too many
+ *       thousands, which is what Lua can hand on. SMEMBERS takes one: how many are too many.
+ *       'documents' is HMGET of what is not too long
  *
  * Returns the replies in their order, an error in the place of one that failed; of too many
- * members, only how many there are.
+ * members, only how many there are; of too long a document, its bytes.
  */
 export const READ = script(`
 local replies, at = {}, 1
@@ -28,12 +30,24 @@ for number, key in ipairs(KEYS) do
     local size = redis.pcall('SCARD', key)
     local isSmall = type(size) == 'number' and size <= tonumber(ARGV[at + 2])
     replies[number] = isSmall and redis.call('SMEMBERS', key) or size
+  elseif ARGV[at] == 'documents' then
+    local found, problem = {}, nil
+    for place = 1, count do
+      local size = redis.pcall('HSTRLEN', key, ARGV[at + 1 + place])
+      if type(size) ~= 'number' then
+        problem = size
+        break
+      end
+      if size <= ${3 * LONGEST_DOCUMENT} then size = redis.call('HGET', key, ARGV[at + 1 + place]) end
+      found[place] = size
+    end
+    -- ioredis-mock makes nothing of a table that was filled step by step.
+    replies[number] = problem or { unpack(found, 1, count) }
   else
     replies[number] = redis.pcall(ARGV[at], key, unpack(ARGV, at + 2, at + 1 + count))
   end
   at = at + 2 + count
 end
--- ioredis-mock makes nothing of a table that was filled step by step.
 if #KEYS < 5000 then return { unpack(replies, 1, #KEYS) } end
 return replies
 `);

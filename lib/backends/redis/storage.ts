@@ -27,11 +27,18 @@ import {
   type Written,
 } from '../backend.js';
 import { Checks, inParts, type Membership, MOST_HELD } from './checks.js';
-import { type Command, Connection, keyPrefixOf, now } from './connection.js';
+import { Connection, keyPrefixOf, now, type Reading } from './connection.js';
 import { Keys } from './keys.js';
 import { compareIds, Loader } from './loader.js';
 import { Pulse } from './pulse.js';
-import { parseChange, parseEvent, parseHead, parseStored, parseToken } from './stored.js';
+import {
+  parseChange,
+  parseEvent,
+  parseHead,
+  parseStored,
+  parseToken,
+  type StoredText,
+} from './stored.js';
 import { Subscriber } from './subscriber.js';
 import { Writes } from './writes.js';
 
@@ -61,6 +68,9 @@ const DEFAULTS = {
   operationTimeoutMs: 5_000,
   historyLength: 100,
 };
+
+/** Lists of members that go on changing while they are loaded are left out in the end. */
+const MOST_ROUNDS = 4;
 
 /** Between attempts to reach a server that refuses. */
 const PAUSE_MS = 50;
@@ -103,6 +113,10 @@ export abstract class RedisStorage implements Backend {
     refuseNumber('operationTimeoutMs', operationTimeoutMs, 1);
     refuseNumber('historyLength', historyLength, 0);
     const prefix = keyPrefixOf(app);
+    // What is in the first braces of a key is its slot, or all of the key where these are empty.
+    if ('nodes' in app && /^[^{]*\{\}/.test(prefix)) {
+      throw invalid('a `keyPrefix` without `{}`, which spreads keys over the slots', prefix);
+    }
     // The app's own client puts its prefix before keys by itself, but not before a channel.
     this.keys = new Keys(namespace, reuse ? '' : prefix);
     this.channel = new Keys(namespace, prefix).channel;
@@ -124,7 +138,8 @@ export abstract class RedisStorage implements Backend {
       this.refuseLost(token);
       return [token as string | null, ...replies];
     });
-    this.checks = new Checks(this.connection, this.keys, membership, timeoutMs, pulse, tell);
+    const query = (commands: readonly Reading[]) => this.query(commands);
+    this.checks = new Checks(this.connection, this.keys, membership, timeoutMs, pulse, tell, query);
     this.writes = new Writes(this.connection, this.keys, historyLength, operationTimeoutMs);
   }
 
@@ -140,10 +155,11 @@ export abstract class RedisStorage implements Backend {
     const [token, head, document] = await this.query([
       ['get', this.keys.token],
       ['hget', this.keys.heads, name],
-      ['hget', this.keys.features, name],
+      ['documents', this.keys.features, name],
     ]);
     this.refuseLost(token);
-    return parseStored(name, head as string | null, document as string | null);
+    const [text = null] = document as StoredText[];
+    return parseStored(name, head as string | null, text);
   }
 
   async loadAll(known?: Loaded): Promise<Loaded> {
@@ -158,21 +174,14 @@ export abstract class RedisStorage implements Backend {
   async loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>> {
     this.refuseClosed();
     const found = new Map<string, HeldMembers>();
-    if (this.membership === 'asked' || ids.size === 0) return found;
-    const names = [...ids.keys()];
-    const replies = await this.query([
-      ...names.map(
-        (name) => ['smembers', this.keys.membersOf(ids.get(name) ?? ''), MOST_HELD] as const,
-      ),
-      ...inParts('hmget', this.keys.heads, names),
-    ]);
-    const heads = replies.splice(names.length).flat() as (string | null)[];
-    for (const [at, name] of names.entries()) {
-      const head = parseHead(heads[at] ?? null);
-      const members = replies[at];
-      // Of too many there is only the number.
-      if (head?.id !== ids.get(name) || head === undefined || !Array.isArray(members)) continue;
-      found.set(name, { head, ids: new Set(members as string[]) });
+    if (this.membership === 'asked') return found;
+    let names = [...ids.keys()];
+    // What came in one portion is of one moment; of more, what has changed since comes again.
+    for (let round = 0; names.length > 0 && round < MOST_ROUNDS; round++) {
+      const portions = await this.portionsOf(names, ids);
+      for (const portion of portions) await this.loadPortion(portion, ids, found);
+      names = portions.length > 1 || round > 0 ? await this.changedSince(found) : [];
+      for (const name of names) found.delete(name);
     }
     return found;
   }
@@ -181,7 +190,7 @@ export abstract class RedisStorage implements Backend {
     const sentAt = now();
     try {
       const [token] = await this.query([['get', this.keys.token]], this.timeoutMs);
-      const loss = this.checks.seeToken(token !== null);
+      const loss = this.checks.seeToken(token as string | null);
       if (loss === undefined) this.pulse.succeeded(sentAt);
       else this.pulse.failed(loss);
       this.lastToken = parseToken(token as string | null);
@@ -199,7 +208,7 @@ export abstract class RedisStorage implements Backend {
         ['scard', this.keys.membersOf(id)],
         ['hget', this.keys.heads, name],
       ]);
-      if (parseHead(head as string | null)?.id === id) return count as number;
+      if (parseHead(head as string | null)?.id === id) return Number(count);
     }
   }
 
@@ -311,7 +320,7 @@ export abstract class RedisStorage implements Backend {
       throw error;
     });
     // Whoever checks now is to see it.
-    this.checks.seeToken(true);
+    this.checks.written();
     this.pulse.succeeded(sentAt);
     return written;
   }
@@ -324,9 +333,65 @@ export abstract class RedisStorage implements Backend {
     for (const each of this.watchers) each({ kind, health: this.health(), cause });
   }
 
+  /** The features in portions whose members the server can send without keeping others waiting. */
+  private async portionsOf(
+    names: readonly string[],
+    ids: ReadonlyMap<string, string>,
+  ): Promise<string[][]> {
+    if (names.length === 1) return [[...names]];
+    const counts = await this.query(names.map((name) => ['scard', this.membersOf(name, ids)]));
+    const portions: string[][] = [];
+    let left = 0;
+    for (const [at, name] of names.entries()) {
+      const count = Number(counts[at]);
+      if (count > MOST_HELD) continue;
+      if (count > left || portions.length === 0) {
+        portions.push([]);
+        left = MOST_HELD;
+      }
+      portions.at(-1)?.push(name);
+      left -= count;
+    }
+    return portions;
+  }
+
+  private async loadPortion(
+    names: readonly string[],
+    ids: ReadonlyMap<string, string>,
+    found: Map<string, HeldMembers>,
+  ): Promise<void> {
+    const replies = await this.query([
+      ...names.map((name) => ['smembers', this.membersOf(name, ids), MOST_HELD] as const),
+      ...inParts('hmget', this.keys.heads, names),
+    ]);
+    const heads = replies.splice(names.length).flat() as (string | null)[];
+    for (const [at, name] of names.entries()) {
+      const head = parseHead(heads[at] ?? null);
+      const members = replies[at];
+      // Of too many there is only the number.
+      if (head?.id !== ids.get(name) || head === undefined || !Array.isArray(members)) continue;
+      found.set(name, { head, ids: new Set(members as string[]) });
+    }
+  }
+
+  private async changedSince(found: ReadonlyMap<string, HeldMembers>): Promise<string[]> {
+    const names = [...found.keys()];
+    const replies = await this.query(inParts('hmget', this.keys.heads, names));
+    const heads = replies.flat() as (string | null)[];
+    return names.filter((name, at) => {
+      const head = parseHead(heads[at] ?? null);
+      const known = found.get(name)?.head;
+      return head?.id !== known?.id || head?.members !== known?.members;
+    });
+  }
+
+  private membersOf(name: string, ids: ReadonlyMap<string, string>): string {
+    return this.keys.membersOf(ids.get(name) ?? '');
+  }
+
   /** Replies of one moment, all of them needed. */
   private async query(
-    commands: readonly Command[],
+    commands: readonly Reading[],
     timeoutMs: number = this.operationTimeoutMs,
   ): Promise<unknown[]> {
     this.refuseClosed();
@@ -352,6 +417,7 @@ export abstract class RedisStorage implements Backend {
     if (before !== undefined && !/^\d+-\d+$/.test(before)) {
       throw invalid('`before` to be the id of a change', before);
     }
+    this.refuseClosed();
     const count = Math.min(limit, Number.MAX_SAFE_INTEGER);
     if (count === 0) return [];
     const found: Change[] = [];
@@ -378,7 +444,7 @@ export abstract class RedisStorage implements Backend {
   }
 
   private refuseLost(token: unknown): void {
-    const loss = this.checks.seeToken(token !== null);
+    const loss = this.checks.seeToken(token as string | null);
     if (loss !== undefined) throw loss;
   }
 

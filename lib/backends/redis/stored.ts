@@ -1,11 +1,14 @@
 import { type CompiledFeature, compile, compileUnreadable } from '../../domain/decide.js';
 import type { Feature } from '../../domain/feature.js';
 import { parseFeature } from '../../domain/validate.js';
-import { HanoiError } from '../../errors.js';
+import { HanoiError, withoutValue } from '../../errors.js';
 import type { Change, ChangeEvent, Head, Stored, Token } from '../backend.js';
 
 /** Longer documents are refused at the write, and unread where somebody else has stored one. */
 export const LONGEST_DOCUMENT = 1_000_000;
+
+/** A document as it is stored, or only its bytes where they are too many; null where there is none. */
+export type StoredText = string | number | null;
 
 /** `id:revision:document:members`, as the write script puts it together. */
 export function parseHead(text: string | null): Head | undefined {
@@ -36,6 +39,7 @@ export function parseToken(text: string | null): Token | undefined {
   if (text === null) return undefined;
   const [epoch, documents, documentsAt, members, membersAt] = text.split(':');
   return {
+    epoch,
     documents: `${epoch}:${documents}:${documentsAt}`,
     members: `${epoch}:${members}:${membersAt}`,
   };
@@ -45,7 +49,7 @@ export function parseToken(text: string | null): Token | undefined {
 export function parseStored(
   name: string,
   headText: string | null,
-  document: string | null,
+  document: StoredText,
 ): Stored | undefined {
   if (headText === null && document === null) return undefined;
   const head = parseHead(headText);
@@ -58,14 +62,14 @@ export function parseStored(
     }
     return { head, feature };
   } catch (cause) {
-    const { message } = cause as Error;
+    // Not the cause itself: it shows what stands there, and that can be a user's id.
     return {
       head,
       problem: new HanoiError(
         'CORRUPT_FEATURE',
-        `The stored document of ${JSON.stringify(name)} can't be read: ${message}. ` +
+        `The stored document of ${JSON.stringify(name)} can't be read: ${withoutValue(cause)}. ` +
           'It is off, and stays as it is; remove the feature and create it again, or mend it.',
-        { feature: name, cause },
+        { feature: name },
       ),
     };
   }
@@ -148,9 +152,10 @@ export function parseChange([id, pairs]: Entry): Change | undefined {
   };
 }
 
-function parseDocument(text: string): Feature {
-  if (text.length > LONGEST_DOCUMENT) {
-    throw new Error(`it has ${text.length} characters, more than ${LONGEST_DOCUMENT}`);
+function parseDocument(text: string | number): Feature {
+  const length = typeof text === 'number' ? text : text.length;
+  if (typeof text === 'number' || length > LONGEST_DOCUMENT) {
+    throw new Error(`it is ${length} long, more than ${LONGEST_DOCUMENT}`);
   }
   return parseFeature(JSON.parse(text));
 }

@@ -6,6 +6,7 @@ import {
   hasCode,
   notApplied,
   notFound,
+  outcomeUnknown,
   shown,
 } from '../../errors.js';
 import {
@@ -116,7 +117,7 @@ export class Writes {
       return ofBatch(kind, head, flags, at);
     } catch (error) {
       if (!hasCode(error, 'OUTCOME_UNKNOWN')) throw error;
-      throw unknown(name, `${batch.requestId}/${at}`, error.cause);
+      throw outcomeUnknown(name, `${batch.requestId}/${at}`, error.cause);
     }
   }
 
@@ -140,7 +141,7 @@ export class Writes {
     let isOut = false;
     let late = 0;
     const failed = (cause: unknown) => {
-      if (isOut) return unknown(name, requestId, cause);
+      if (isOut) return outcomeUnknown(name, requestId, cause);
       return hasCode(cause, 'CLOSED') ? cause : notApplied(name, cause);
     };
     for (;;) {
@@ -284,13 +285,4 @@ function refused(feature: string, expected: string, got: unknown): HanoiError {
   return new HanoiError('INVALID_ARGUMENT', `Expected ${expected} in a write, got ${shown(got)}.`, {
     feature,
   });
-}
-
-function unknown(feature: string, requestId: string, cause: unknown): HanoiError {
-  return new HanoiError(
-    'OUTCOME_UNKNOWN',
-    `Whether the write to ${JSON.stringify(feature)} was applied is not known: ` +
-      `${(cause as Error).message} Repeat it with the error's \`requestId\`, or look.`,
-    { feature, requestId, cause },
-  );
 }
