@@ -7,6 +7,8 @@ export type Mischief = 'none' | 'garble' | 'cut';
 export class TcpProxy {
   /** Bytes are handed on so many ms after they came. */
   delayMs = 0;
+  /** So many bytes of replies are handed on in a ms. */
+  bytesPerMs = Number.POSITIVE_INFINITY;
   /** `garble`: replies are noise. `cut`: of each reply comes half, then the end. */
   mischief: Mischief = 'none';
   /** Nothing is handed on, either way, also of connections that are made from now on. */
@@ -109,6 +111,16 @@ export class TcpProxy {
     if (this.mischief === 'cut') {
       this.handOn(pair, near, data.subarray(0, Math.max(1, data.length >> 1)));
       setTimeout(() => near.destroy(), this.delayMs + 1);
+      return;
+    }
+    if (data.length > this.bytesPerMs) {
+      // The rest waits, and with it all that comes after.
+      pair.far.pause();
+      this.handOn(pair, near, data.subarray(0, this.bytesPerMs));
+      setTimeout(() => {
+        pair.far.unshift(data.subarray(this.bytesPerMs));
+        pair.far.resume();
+      }, 1);
       return;
     }
     this.handOn(pair, near, data);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { Source } from '../../lib/backends/backend.js';
 import { MemoryBackend } from '../../lib/backends/memory.js';
@@ -51,6 +52,11 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
   };
   /** Names of the commands that were sent meanwhile, without the polls. */
   const sent = async (run: () => unknown) => {
+    const isQuiet = () => seen.every(([name]) => name === 'ping');
+    do {
+      seen = [];
+      await delay(50);
+    } while (!isQuiet());
     await client.ping('before');
     await eventually(() => seen.some((args) => args[1] === 'before'));
     seen = [];
@@ -79,8 +85,6 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
     // So late a poll comes from nothing but the subscription, which then is there.
     await writer.addFeature('last');
     await eventually(() => rollout.decideSync('last', ANN).reason !== 'ERROR');
-    // Until all looks are over that this has caused.
-    await new Promise((resolve) => setTimeout(resolve, 50));
   });
   afterEach(async () => {
     for (const close of opened) await close();

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { WRITE } from '../../../lib/backends/redis/scripts.js';
@@ -115,6 +115,8 @@ describe.each(
     await rollout.addFeature('list');
     await rollout.register('list', ['ann', 'bob']);
     expect(await rollout.isEnabled('list', 'ann')).toBe(true);
+    // Until the members are held, where they are.
+    await delay(50);
     server.signal('SIGSTOP');
     const decisions = await Promise.all(
       ['chat', 'list', 'nope'].flatMap((name) =>
@@ -326,6 +328,117 @@ describe.each(BACKENDS)('given a %p', (Backend) => {
     expect(client.listenerCount('ready')).toBe(0);
     expect(client.listenerCount('close')).toBe(0);
     expect(client.listenerCount('end')).toBe(0);
+  });
+
+  it('takes what another store lacks for lost, not for unknown', async () => {
+    const server = await startServer();
+    const client = clientOf(server.port);
+    const rollout = new Rollout(new Backend(client, OPTIONS), {
+      unknownFeature: true,
+      defaults: { kept: true },
+    });
+    opened.push(() => rollout.close());
+    const losses: unknown[] = [];
+    rollout.on('dataLoss', (health) => losses.push(health));
+    rollout.on('error', () => {});
+    for (const name of ['secret', 'kept', 'both']) await rollout.addFeature(name);
+    await rollout.remove('kept');
+    await rollout.addFeature('kept');
+    await rollout.snapshot('ann');
+    await client.flushall();
+    const other = rolloutOn(Backend, client);
+    await other.addFeature('both', { percentage: 100 });
+    const lost = { enabled: false, errorCode: 'GENERAL', code: 'STORE_UNAVAILABLE' };
+    for (let check = 0; check < 3; check++) {
+      const flags = await rollout.snapshot('ann');
+      expect(flags.decide('secret')).toMatchObject(lost);
+      expect(await rollout.decide('secret', 'ann')).toMatchObject(lost);
+      expect(await rollout.decide('kept', 'ann')).toMatchObject({ ...lost, enabled: true });
+      expect(await rollout.decide('both', 'ann')).toMatchObject({ reason: 'STATIC' });
+      expect(await rollout.decide('never', 'ann')).toMatchObject({ errorCode: 'FLAG_NOT_FOUND' });
+      expect(new Set(Object.keys(flags.toJSON()))).toEqual(new Set(['both', 'kept', 'secret']));
+    }
+    expect(losses).toHaveLength(1);
+    await other.addFeature('secret', { percentage: 100 });
+    expect((await rollout.decide('secret', 'ann')).reason).toBe('STATIC');
+    await other.remove('secret');
+    expect((await rollout.decide('secret', 'ann')).errorCode).toBe('FLAG_NOT_FOUND');
+    expect((await rollout.snapshot('ann')).decide('secret').errorCode).toBe('FLAG_NOT_FOUND');
+  });
+
+  it('waits for a long reply on a slow link, rather than ending it', async () => {
+    const server = await startServer();
+    const proxy = await TcpProxy.start(server.port);
+    opened.push(() => proxy.stop());
+    const writer = rolloutOn(Backend, clientOf(server.port));
+    for (let n = 0; n < 20; n++) {
+      await writer.addFeature(`f-${n}`, { data: { text: 'x'.repeat(100_000) } });
+    }
+    const rollout = rolloutOn(Backend, clientOf(proxy.port), {
+      timeoutMs: 100,
+      operationTimeoutMs: 20_000,
+    });
+    rollout.on('error', () => {});
+    expect((await rollout.decide('f-0', 'ann')).reason).toBe('DEFAULT');
+    const connections = async () =>
+      Number(
+        /total_connections_received:(\d+)/.exec(await clientOf(server.port).info('stats'))?.[1],
+      );
+    const before = await connections();
+    proxy.bytesPerMs = 1_000;
+    const features = rollout.features();
+    const reasons = new Set<string>();
+    let isOver: boolean = false;
+    void features.finally(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      reasons.add((await rollout.decide('f-0', 'ann')).reason);
+      await delay(20);
+    }
+    expect((await features).length).toBe(20);
+    expect(reasons).toContain('STALE');
+    // Two of them to ask.
+    expect((await connections()) - before).toBe(1);
+  });
+
+  it('repeats many registrations by one id, without doing them twice', async () => {
+    const server = await startServer();
+    const proxy = await TcpProxy.start(server.port);
+    opened.push(() => proxy.stop());
+    const other = rolloutOn(Backend, clientOf(server.port));
+    await other.addFeature('chat');
+    const rollout = rolloutOn(Backend, clientOf(proxy.port), { operationTimeoutMs: 800 });
+    await rollout.register('chat', 'zoe');
+    for (const given of [undefined, 'mine']) {
+      const ids = Array.from({ length: 2_500 }, (_, n) => `${given}-${n}`);
+      // The second thousand is applied, and nothing is heard of it or after it.
+      proxy.loses = (request) => {
+        if (!request.includes(`${given}-1500\r`)) return false;
+        const { lost } = proxy;
+        void (async () => {
+          while (proxy.lost === lost) await nextTurn();
+          await proxy.refuse();
+        })();
+        return true;
+      };
+      const options = given === undefined ? {} : { requestId: given };
+      const error = await rollout.register('chat', ids, options).catch((cause) => cause);
+      expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', requestId: given ?? error.requestId });
+      proxy.loses = () => false;
+      await proxy.accept();
+      await eventually(async () => (await rollout.decide('chat', 'zoe')).reason !== 'STALE');
+      // Somebody takes one out again: to repeat the rest must not bring it back.
+      await other.unregister('chat', [`${given}-3`, `${given}-1503`]);
+      const { requestId } = error;
+      for (let time = 0; time < 2; time++) {
+        expect(await rollout.register('chat', ids, { requestId })).toBe(2_500);
+        for (const n of [3, 1_503]) {
+          expect((await other.decide('chat', `${given}-${n}`)).enabled).toBe(false);
+        }
+        expect((await other.decide('chat', `${given}-2400`)).enabled).toBe(true);
+      }
+    }
   });
 
   it('refuses a write that comes too late', async () => {

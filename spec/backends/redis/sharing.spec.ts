@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { useMonitoredRedis } from '../../redis-monitor.js';
@@ -104,6 +105,53 @@ describe.each([RedisBackend, RedisSetBackend])('given a %p', (Backend) => {
       rollout.register('share', 'kim').catch((error) => error.code),
     ]);
     expect(outcomes).toEqual([1, 0, 1, 'removed', 'FEATURE_NOT_FOUND']);
+  });
+
+  it('fetches changed members once, and asks for them until then', async () => {
+    await other.setPercentage('list', 0);
+    const ids = Array.from({ length: 20_000 }, (_, n) => `user-${n}`);
+    await other.register('list', ids);
+    await rollout.isEnabled('list', 'ann');
+    await delay(300);
+    await other.register('list', 'eve');
+    // Turn after turn, none of which waits for the one before.
+    const commands = await sent(async () => {
+      const checks: Promise<boolean>[] = [];
+      for (let turn = 0; turn < 50; turn++) {
+        checks.push(rollout.isEnabled('list', 'eve'));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(new Set(await Promise.all(checks))).toEqual(new Set([true]));
+      await delay(300);
+    });
+    const fetches = commands.filter((args) => args.includes('smembers'));
+    expect(fetches).toHaveLength(isSet ? 0 : 1);
+    // Then they are held.
+    const after = await sent(() => rollout.isEnabled('list', 'user-7'));
+    expect(names(after)).toEqual(isSet ? ['smismember', 'hmget'] : ['hmget']);
+  });
+
+  it('takes snapshots while members of ever other features change', async () => {
+    const lists = Array.from({ length: 20 }, (_, n) => `list-${n}`);
+    for (const name of lists) {
+      await other.addFeature(name);
+      await other.register(name, 'ann');
+    }
+    let isOver: boolean = false;
+    const writing = (async () => {
+      for (let n = 0; !isOver; n++) {
+        await Promise.all(lists.map((name) => other.register(name, `user-${n}`)));
+      }
+    })();
+    try {
+      for (let n = 0; n < 50; n++) {
+        const flags = await rollout.snapshot('ann');
+        for (const name of lists) expect(flags.decide(name).detail).toBe('member');
+      }
+    } finally {
+      isOver = true;
+      await writing;
+    }
   });
 
   it('asks for members that are too many to be held', async () => {

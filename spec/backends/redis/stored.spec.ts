@@ -104,6 +104,62 @@ describe.each([RedisBackend, RedisSetBackend])('given what a %p finds in Redis',
     expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(true);
   });
 
+  it.each([
+    ['is cut', (text: string) => text.replace('"secret-id"', 'secret-id')],
+    ['has an empty id', (text: string) => text.replace('"secret-id"', '"secret-id",""')],
+    ['has a wrong id', (text: string) => text.replace('"secret-id"', '{"secret-id":1}')],
+  ])('shows no id of a document that %s', async (_, spoil) => {
+    const { rollout } = await setUp();
+    await rollout.exclude('chat', 'secret-id');
+    const text = (await client.hget(FEATURES, 'chat')) as string;
+    expect(spoil(text)).not.toBe(text);
+    await client.hset(FEATURES, 'chat', spoil(text));
+    const other = open();
+    const errors: HanoiError[] = [];
+    other.on('error', (error) => errors.push(error));
+    other.on('corrupt', (error) => errors.push(error));
+    await other.decide('chat', 'ann');
+    await other.get('chat').catch((error) => errors.push(error));
+    expect(errors.length).toBeGreaterThanOrEqual(2);
+    for (let error of errors as unknown[]) {
+      for (; error instanceof Error; error = error.cause) {
+        expect(`${error.message} ${error.stack} ${JSON.stringify(error)}`).not.toContain('secret');
+      }
+    }
+  });
+
+  it('a long document without a head is not fetched again by every check', async () => {
+    await setUp();
+    await client.hdel(HEADS, 'chat');
+    await client.hset(FEATURES, 'chat', 'x'.repeat(1_500_000));
+    const rollout = open();
+    expect((await rollout.decide('chat', 'ann')).code).toBe('CORRUPT_FEATURE');
+    await rollout.snapshot('ann');
+    const sentBytes = async () =>
+      Number(/total_net_output_bytes:(\d+)/.exec(await client.info('stats'))?.[1]);
+    const before = await sentBytes();
+    for (let check = 0; check < 20; check++) {
+      expect((await rollout.decide('chat', 'ann')).code).toBe('CORRUPT_FEATURE');
+      expect((await rollout.snapshot('ann')).decide('chat').code).toBe('CORRUPT_FEATURE');
+    }
+    expect((await sentBytes()) - before).toBeLessThan(200_000);
+    await client.hdel(FEATURES, 'chat');
+    expect((await rollout.decide('chat', 'ann')).code).toBe('FEATURE_NOT_FOUND');
+  });
+
+  it('patterns in thousands close their feature', async () => {
+    const { rollout } = await setUp();
+    chat = (await client.hget(FEATURES, 'chat')) as string;
+    const patterns = Array.from({ length: 1_001 }, (_, at) => ({ source: `^${at}-[a-c]+$` }));
+    await client.hset(FEATURES, 'chat', stored({ patterns }));
+    await rollout.addFeature('new', { patterns: patterns.slice(1) });
+    await expect(rollout.addFeature('more', { patterns })).rejects.toMatchObject({
+      code: 'INVALID_FEATURE',
+      path: 'patterns',
+    });
+    expect((await open().decide('chat', 'ann')).code).toBe('CORRUPT_FEATURE');
+  });
+
   it('a document with fields of a newer version is read, and keeps them', async () => {
     const { rollout } = await setUp();
     chat = (await client.hget(FEATURES, 'chat')) as string;
