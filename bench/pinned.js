@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { RedisBackend } from '../dist/esm/backends/redis/index.js';
 import { MemoryBackend, Rollout } from '../dist/esm/index.js';
 import { median, table } from './measure.js';
-import { RedisServer } from './redis-server.js';
+import { RedisServer } from './servers.js';
 
 const REQUESTS = { 100: 2_000, 1000: 300, 10000: 30 };
 const ROUNDS = 7;

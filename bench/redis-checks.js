@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../dist/esm/backends/redis/index.js';
 import { Rollout } from '../dist/esm/index.js';
 import { idsOf, median, table } from './measure.js';
-import { RedisServer } from './redis-server.js';
+import { RedisServer } from './servers.js';
 
 const MEMBERS = 10_000;
 const CHECKS = { 1: 4_000, 10: 20_000, 100: 100_000, 1000: 300_000 };

@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../dist/esm/backends/redis/index.js';
 import { Rollout } from '../dist/esm/index.js';
 import { median, table } from './measure.js';
-import { RedisServer } from './redis-server.js';
+import { RedisServer } from './servers.js';
 
 const USERS = 10_000;
 const RUNS = 3;

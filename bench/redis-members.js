@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../dist/esm/backends/redis/index.js';
 import { Rollout } from '../dist/esm/index.js';
 import { median, table } from './measure.js';
-import { RedisServer } from './redis-server.js';
+import { RedisServer } from './servers.js';
 
 const COUNTS = [10, 1_000, 100_000, 1_000_000];
 const CHECKS = 2_000;

@@ -13,7 +13,7 @@ if (process.send === undefined) await main();
 else await writer();
 
 async function main() {
-  const { RedisServer } = await import('./redis-server.js');
+  const { RedisServer } = await import('./servers.js');
   const server = await RedisServer.start();
   const redis = new Redis(server.port);
   const rows = [['backend', 'processes', 'writes a second', 'members', 'counted in the token']];

@@ -16,7 +16,7 @@ if (process.send === undefined) await lead();
 else await follow();
 
 async function lead() {
-  const { RedisServer } = await import('./redis-server.js');
+  const { RedisServer } = await import('./servers.js');
   const quick = process.argv.includes('--quick');
   const changes = quick ? 50 : 300;
   const rows = [['processes', 'message p50', 'message p99', 'change p50', 'change p99', 'polls/s']];

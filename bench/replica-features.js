@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { RedisBackend } from '../dist/esm/backends/redis/index.js';
 import { ReplicaBackend, Rollout } from '../dist/esm/index.js';
 import { median, table } from './measure.js';
-import { RedisServer } from './redis-server.js';
+import { RedisServer } from './servers.js';
 
 const quick = process.argv.includes('--quick');
 const server = await RedisServer.start();

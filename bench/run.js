@@ -9,9 +9,14 @@ const BENCHES = [
   'members.js',
   'pinned.js',
   'redis-checks.js',
+  'redis-cluster.js',
   'redis-hanoi.js',
   'redis-members.js',
+  'redis-node.js',
   'redis-writes.js',
+  'replica-changes.js',
+  'replica-checks.js',
+  'replica-features.js',
 ];
 const at = (path) => new URL(path, import.meta.url);
 const read = (path) => readFileSync(at(path), 'utf8');

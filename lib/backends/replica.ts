@@ -56,6 +56,9 @@ const MOST_ATTEMPTS = 3;
 /** How many changes of a feature are read to catch up with its members. */
 const CATCH_UP = 8;
 
+/** A timer that is longer is none. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Fewer members are fetched as fast as the changes to them. */
 const FEW_MEMBERS = 200;
 
@@ -300,7 +303,8 @@ export class ReplicaBackend implements Backend {
         ? pollMs * (0.9 + 0.2 * Math.random())
         : Math.min(RETRY_MS * 2 ** (failures - 1), pollMs) * (0.5 + 0.5 * Math.random());
     const tookMs = failures === 0 ? 0 : performance.now() - sentAt;
-    this.timer = setTimeout(() => void this.look(false), Math.max(0, pauseMs - tookMs));
+    const waitMs = Math.min(Math.max(0, pauseMs - tookMs), LONGEST_TIMER_MS);
+    this.timer = setTimeout(() => void this.look(false), waitMs);
     this.timer.unref();
   }
 
@@ -481,6 +485,6 @@ function invalid(expected: string, got: unknown): HanoiError {
 }
 
 function refuseNumber(option: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least && value <= 2 ** 31 - 1) return;
+  if (Number.isSafeInteger(value) && value >= least && value <= LONGEST_TIMER_MS) return;
   throw invalid(`\`${option}\` to be a whole number from ${least}`, value);
 }
