@@ -12,20 +12,26 @@ const BACK_MS = 6_000;
 
 /**
  * So many failovers on a cluster, and through Sentinel, half of them by SIGKILL and half by SIGSTOP
- * of the master, with checks and registrations all the while. A write that was acknowledged and is
- * lost with its master is counted, and is no failure here: replication is asynchronous.
+ * of the master, with checks and registrations all the while. Where writes wait for a replica, none
+ * that was acknowledged may be lost; else that is counted, and no failure: replication is
+ * asynchronous.
  */
 export async function failover(count = 20): Promise<Row[]> {
-  return [
-    ...(await on('cluster', await clusterSite(), count)),
-    ...(await on('Sentinel', await sentinelSite(), count)),
-  ];
+  const rows: Row[] = [];
+  for (const waitForReplicas of [0, 1]) {
+    rows.push(
+      ...(await on('cluster', await clusterSite(1 + waitForReplicas), count, waitForReplicas)),
+    );
+    rows.push(...(await on('Sentinel', await sentinelSite(), count, waitForReplicas)));
+  }
+  return rows;
 }
 
 type Place = Site & { stop(): Promise<void> };
 
-export async function clusterSite(): Promise<Place> {
-  const cluster = await RedisCluster.start();
+/** Who waits for one replica needs a second one, for when that has become the master. */
+export async function clusterSite(replicas: number): Promise<Place> {
+  const cluster = await RedisCluster.start({ replicas });
   return {
     connect: () => quiet(new Cluster(cluster.startupNodes)),
     master: async () => (await cluster.ownersOf(KEY)).owners[0] as RedisServer,
@@ -44,10 +50,15 @@ export async function sentinelSite(): Promise<Place> {
   };
 }
 
-async function on(place: string, site: Place, count: number): Promise<Row[]> {
+async function on(
+  place: string,
+  site: Place,
+  count: number,
+  waitForReplicas: number,
+): Promise<Row[]> {
   const courses: Course[] = [];
   const client = site.connect();
-  const rollout = new Rollout(new RedisBackend(client));
+  const rollout = new Rollout(new RedisBackend(client, { waitForReplicas }));
   try {
     await rollout.ready();
     await furnish(rollout);
@@ -65,12 +76,18 @@ async function on(place: string, site: Place, count: number): Promise<Row[]> {
     rowOf(
       place,
       signal,
+      waitForReplicas,
       courses.filter((course) => course.signal === signal),
     ),
   );
 }
 
-function rowOf(place: string, signal: string, courses: readonly Course[]): Row {
+function rowOf(
+  place: string,
+  signal: string,
+  waitForReplicas: number,
+  courses: readonly Course[],
+): Row {
   const sum = (count: (course: Course) => number) =>
     courses.reduce((total, course) => total + count(course), 0);
   const most = (value: (course: Course) => number) =>
@@ -94,6 +111,7 @@ function rowOf(place: string, signal: string, courses: readonly Course[]): Row {
     row.over300Ms === 0 &&
     row.checksBackMs <= BACK_MS &&
     row.writesBackMs <= BACK_MS &&
+    (waitForReplicas === 0 || row.thenAbsent === 0) &&
     row.thenPresent === 0;
-  return { ok: isFit, on: place, by: signal, failovers: courses.length, ...row };
+  return { ok: isFit, on: place, by: signal, waitForReplicas, failovers: courses.length, ...row };
 }

@@ -6,22 +6,29 @@ const SLOTS = 16_384;
 
 type SlotRange = [first: number, last: number, ...nodes: [ip: string, port: number, id: string][]];
 
-/** A Redis Cluster on loopback: three masters with a replica each. */
+/** A Redis Cluster on loopback: three masters with as many replicas each. */
 export class RedisCluster {
-  private constructor(readonly nodes: readonly RedisServer[]) {}
+  private constructor(
+    readonly nodes: readonly RedisServer[],
+    private readonly replicas: number,
+  ) {}
 
   /** Starts one whose slots are all served, and whose replicas are in sync. */
   static async start({
+    replicas = 1,
     nodeTimeoutMs = 1_500,
     program,
   }: {
+    replicas?: number;
     nodeTimeoutMs?: number;
     program?: Program;
   } = {}): Promise<RedisCluster> {
-    const starting = Array.from({ length: 2 * MASTERS }, () => startNode(nodeTimeoutMs, program));
+    const starting = Array.from({ length: (1 + replicas) * MASTERS }, () =>
+      startNode(nodeTimeoutMs, program),
+    );
     const started = await Promise.allSettled(starting);
     const nodes = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-    const cluster = new RedisCluster(nodes);
+    const cluster = new RedisCluster(nodes, replicas);
     try {
       await Promise.all(starting);
       await cluster.form();
@@ -95,7 +102,7 @@ export class RedisCluster {
     return to;
   }
 
-  /** Until every node sees all slots served and each master has a replica in sync. */
+  /** Until every node sees all slots served and each master has its replicas in sync. */
   async settle(): Promise<void> {
     const masters = new Set<RedisServer>();
     await until('the cluster is whole', async () => {
@@ -111,7 +118,7 @@ export class RedisCluster {
       }
       return masters.size === MASTERS;
     });
-    await Promise.all(Array.from(masters, (master) => untilFollowed(master, 1)));
+    await Promise.all(Array.from(masters, (master) => untilFollowed(master, this.replicas)));
   }
 
   /** Ends all nodes at once, with their files. Idempotent. */
@@ -148,9 +155,8 @@ export class RedisCluster {
     );
     const masters = nodes.slice(0, MASTERS);
     await Promise.all(
-      masters.map(async (master, at) => {
-        const id = await idOf(master);
-        await ask(nodes[MASTERS + at] as RedisServer, 'CLUSTER', 'REPLICATE', id);
+      nodes.slice(MASTERS).map(async (node, at) => {
+        await ask(node, 'CLUSTER', 'REPLICATE', await idOf(masters[at % MASTERS] as RedisServer));
       }),
     );
     await this.settle();

@@ -13,16 +13,18 @@ export type CommandName =
   | 'hkeys'
   | 'hmget'
   | 'hvals'
+  | 'pexpire'
   | 'scard'
   | 'smembers'
   | 'smismember'
   | 'sscan'
+  | 'wait'
   | 'xrevrange';
 
 type Argument = string | number | readonly (string | number)[];
 
-/** A command that reads, as it is sent. */
-export type Command<Name = CommandName> = readonly [name: Name, key: string, ...args: Argument[]];
+/** A command, as it is sent. */
+export type Command<Name = CommandName> = readonly [name: Name, ...args: Argument[]];
 
 /** What the script reads at one moment: it knows one command more. */
 export type Reading = Command<CommandName | 'documents'>;
@@ -197,6 +199,18 @@ export class Connection {
   }
 
   /**
+   * Sends them one after the other, to one server of a cluster: the one that has the keys. Gives
+   * their replies, an error in the place of a command that failed.
+   */
+  async inOneGo(commands: readonly Command[]): Promise<unknown[]> {
+    const pipeline = this.client.pipeline();
+    for (const [name, ...args] of commands) (pipeline as unknown as Methods)[name](...args);
+    const replies = (await pipeline.exec().catch(this.onFailure)) ?? [];
+    this.silence = undefined;
+    return replies.map(([error, reply]) => (error === null ? reply : storeError(error)));
+  }
+
+  /**
    * A deadline passed without a reply. A link that is half open gives no other sign; one on which
    * a long reply is on its way does.
    */
@@ -231,7 +245,7 @@ export class Connection {
 
   /** Replies of one moment: an error in the place of a command that failed. */
   async atOnce(commands: readonly Reading[]): Promise<unknown[]> {
-    const keys = commands.map(([, key]) => key);
+    const keys = commands.map(([, key]) => key as string);
     const args = commands.flatMap(([name, , ...rest]) => {
       const flat = rest.flat();
       return [name, flat.length, ...flat];

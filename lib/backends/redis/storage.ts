@@ -31,6 +31,7 @@ import { Connection, keyPrefixOf, now, type Reading } from './connection.js';
 import { Keys } from './keys.js';
 import { compareIds, Loader } from './loader.js';
 import { Pulse } from './pulse.js';
+import { Replicas } from './replicas.js';
 import {
   parseChange,
   parseEvent,
@@ -59,6 +60,11 @@ export interface RedisBackendOptions {
    * and of all together. From 0; default 100.
    */
   historyLength?: number;
+  /**
+   * On how many replicas a write has to be before it counts as applied; OUTCOME_UNKNOWN where that
+   * is not certain in time. From 0; default 0: it can be lost with its master. Not with `reuse`.
+   */
+  waitForReplicas?: number;
 }
 
 const DEFAULTS = {
@@ -67,6 +73,7 @@ const DEFAULTS = {
   timeoutMs: 250,
   operationTimeoutMs: 5_000,
   historyLength: 100,
+  waitForReplicas: 0,
 };
 
 /** Lists of members that go on changing while they are loaded are left out in the end. */
@@ -83,6 +90,7 @@ export abstract class RedisStorage implements Backend {
   private readonly keys: Keys;
   private readonly channel: string;
   private readonly connection: Connection;
+  private readonly confirming: Connection | undefined;
   private readonly checks: Checks;
   private readonly writes: Writes;
   private readonly loader: Loader;
@@ -101,7 +109,7 @@ export abstract class RedisStorage implements Backend {
     private readonly membership: Membership,
   ) {
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
-    const { namespace, reuse, timeoutMs, operationTimeoutMs, historyLength } = {
+    const { namespace, reuse, timeoutMs, operationTimeoutMs, historyLength, waitForReplicas } = {
       ...DEFAULTS,
       ...options,
     };
@@ -112,6 +120,10 @@ export abstract class RedisStorage implements Backend {
     refuseNumber('timeoutMs', timeoutMs, 1);
     refuseNumber('operationTimeoutMs', operationTimeoutMs, 1);
     refuseNumber('historyLength', historyLength, 0);
+    refuseNumber('waitForReplicas', waitForReplicas, 0);
+    if (waitForReplicas > 0 && reuse) {
+      throw invalid('`waitForReplicas` without `reuse`: it would hold up the app', waitForReplicas);
+    }
     const prefix = keyPrefixOf(app);
     // What is in the first braces of a key is its slot, or all of the key where these are empty.
     if ('nodes' in app && /^[^{]*\{\}/.test(prefix)) {
@@ -140,7 +152,13 @@ export abstract class RedisStorage implements Backend {
     });
     const query = (commands: readonly Reading[]) => this.query(commands);
     this.checks = new Checks(this.connection, this.keys, membership, timeoutMs, pulse, tell, query);
-    this.writes = new Writes(this.connection, this.keys, historyLength, operationTimeoutMs);
+    let replicas: Replicas | undefined;
+    if (waitForReplicas > 0) {
+      this.confirming = new Connection(app, false, () => {});
+      replicas = new Replicas(this.confirming, waitForReplicas);
+    }
+    const { connection, keys } = this;
+    this.writes = new Writes(connection, keys, historyLength, operationTimeoutMs, replicas);
   }
 
   read(names: readonly string[], idOf: IdOf): Promise<View> {
@@ -458,6 +476,7 @@ export abstract class RedisStorage implements Backend {
     this.subscriber?.close();
     this.checks.close(closed());
     this.connection.close(closed());
+    this.confirming?.close(closed());
   }
 }
 

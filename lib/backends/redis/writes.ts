@@ -20,6 +20,7 @@ import {
 } from '../backend.js';
 import { type Connection, now, Refusal } from './connection.js';
 import type { Keys } from './keys.js';
+import type { Replicas } from './replicas.js';
 import { WRITE } from './scripts.js';
 import { LONGEST_DOCUMENT, parseHead } from './stored.js';
 
@@ -83,6 +84,8 @@ export class Writes {
     private readonly keys: Keys,
     private readonly historyLength: number,
     private readonly timeoutMs: number,
+    /** Where writes have to be before they count as applied; undefined: on the master alone. */
+    private readonly replicas: Replicas | undefined,
   ) {}
 
   /** As the contract has it of `write`. */
@@ -169,11 +172,16 @@ export class Writes {
         throw failed(new HanoiError('STORE_TIMEOUT', 'It came to Redis after its deadline.'));
       }
       if (outcome !== 'done') throw refusal(outcome, name);
-      return answerOf(name, answer as string);
+      const written = answerOf(name, answer as string);
+      // The answer is kept by the name of this request, or of the batch that it was in before.
+      await this.replicas?.confirm([...new Set([keys[5], keys[8]])], deadline).catch((cause) => {
+        throw outcomeUnknown(name, requestId, cause);
+      });
+      return written;
     }
   }
 
-  private keysOf({ name, document }: Write, requestId: string): string[] {
+  private keysOf({ name, document }: Write, requestId: string) {
     const { keys } = this;
     const kind = document === undefined ? 'members' : 'documents';
     return [
@@ -186,7 +194,7 @@ export class Writes {
       keys.users,
       keys.channel,
       keys.request(IN_BATCH.exec(requestId)?.[1] ?? requestId),
-    ];
+    ] as const;
   }
 
   /** All of the script's ARGV after the deadline. */

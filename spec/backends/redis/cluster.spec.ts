@@ -98,6 +98,7 @@ describe('on three masters with replicas', () => {
     'answers all the while and writes again after %s of the master',
     async (signal) => {
       const course = await failOver(site, rollout, signal, signal);
+      // What was acknowledged can go with the master: `waitForReplicas` is for that.
       expect(course).toMatchObject({ rejected: 0, wrong: 0, ghosts: [] });
       expect(course.checks).toBeGreaterThan(500);
       // The deadline is 250 ms; this allows for a machine that is busy.

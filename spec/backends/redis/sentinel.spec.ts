@@ -44,13 +44,13 @@ describe.each(CLIENTS)('through Sentinel, with %s', (_, connect) => {
         master: () => trio.master(),
         settle: () => trio.settle(),
       };
-      const rollout = new Rollout(new RedisBackend(client));
+      const rollout = new Rollout(new RedisBackend(client, { waitForReplicas: 1 }));
       try {
         await rollout.ready();
         await furnish(rollout);
         await rollout.decide('on', 'ann');
         const course = await failOver(site, rollout, signal, signal);
-        expect(course).toMatchObject({ rejected: 0, wrong: 0, ghosts: [] });
+        expect(course).toMatchObject({ rejected: 0, wrong: 0, ghosts: [], lost: [] });
         expect(course.checks).toBeGreaterThan(500);
         // The deadline is 250 ms; this allows for a machine that is busy.
         expect(course.slowestMs).toBeLessThan(1_000);
