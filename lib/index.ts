@@ -20,6 +20,7 @@ export type {
 } from './backends/backend.js';
 export { MemoryBackend, type MemoryBackendOptions } from './backends/memory.js';
 export { ReplicaBackend, type ReplicaBackendOptions } from './backends/replica.js';
+export { type CopyOptions, type CopyReport, copyFeatures } from './copy-features.js';
 export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
 export type { Decision, Detail, Reason } from './domain/decision.js';
 export type { Bucketing, Feature, Json, Pattern, Variant } from './domain/feature.js';

@@ -1,0 +1,335 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import type { Backend } from '../lib/backends/backend.js';
+import { FileBackend } from '../lib/backends/file/index.js';
+import { RedisBackend, RedisSetBackend } from '../lib/backends/redis/index.js';
+import { copyFeatures } from '../lib/copy-features.js';
+import { MemoryBackend, ReplicaBackend, Rollout } from '../lib/index.js';
+import { useBuilt } from './built.js';
+import { RedisServer, useRedis } from './redis-server.js';
+
+jest.setTimeout(60_000);
+
+const redis = useRedis();
+const built = useBuilt();
+let client: Redis;
+let folder: string;
+beforeAll(() => {
+  client = new Redis(redis.server.port);
+  folder = mkdtempSync(join(tmpdir(), 'hanoi-copy-'));
+});
+afterAll(() => {
+  client.disconnect();
+  rmSync(folder, { recursive: true, force: true });
+});
+beforeEach(() => client.flushall());
+
+const opened: Rollout[] = [];
+afterEach(async () => {
+  for (const rollout of opened.splice(0)) await rollout.close();
+});
+
+let count = 0;
+const KINDS: Record<string, () => Backend> = {
+  MemoryBackend: () => new MemoryBackend(),
+  FileBackend: () => new FileBackend(join(folder, `${count++}.json`)),
+  RedisBackend: () => new RedisBackend(client, { namespace: `copy-${count++}` }),
+  RedisSetBackend: () => new RedisSetBackend(client, { namespace: `copy-${count++}` }),
+  ReplicaBackend: () =>
+    new ReplicaBackend(new RedisBackend(client, { namespace: `copy-${count++}` })),
+};
+const open = (kind: string) => {
+  const backend = (KINDS[kind] as () => Backend)();
+  const rollout = new Rollout(backend);
+  opened.push(rollout);
+  return { backend, rollout };
+};
+
+const ids = (n: number, prefix = 'user-') => Array.from({ length: n }, (_, at) => `${prefix}${at}`);
+
+/** Every kind of setting there is. */
+async function furnish(rollout: Rollout): Promise<void> {
+  await rollout.addFeature('plain');
+  await rollout.addFeature('all', {
+    enabled: false,
+    percentage: 33.3333,
+    bucketing: 'independent',
+    subjectKey: 'account',
+    excluded: ['eve'],
+    patterns: [/^user-\d+$/i],
+    groups: ['staff'],
+    variants: ['red', { name: 'blue', weight: 3, value: { shade: [1, null] } }],
+    defaultVariant: 'red',
+    offValue: null,
+    data: { owner: 'me', deep: { list: [1, 'two'] } },
+  });
+  await rollout.addFeature('gem', { percentage: 12, bucketing: 'rollout-gem' });
+  await rollout.addFeature('few', { percentage: 10 });
+  await rollout.register('few', ids(1_000));
+  await rollout.addFeature('many');
+  await rollout.register('many', ids(2_500));
+}
+
+async function contents(rollout: Rollout): Promise<Record<string, unknown>> {
+  const all: Record<string, unknown> = {};
+  for (const { id: _, revision: __, ...settings } of await rollout.features()) {
+    const members: string[] = [];
+    for await (const id of rollout.members(settings.name)) members.push(id);
+    all[settings.name] = { settings, members: [...new Set(members)].sort(bytewise) };
+  }
+  return all;
+}
+
+function bytewise(one: string, other: string): number {
+  return one < other ? -1 : 1;
+}
+
+const PAIRS = Object.keys(KINDS).flatMap((one) => [
+  [one, 'MemoryBackend'],
+  ['MemoryBackend', one],
+  [one, 'RedisSetBackend'],
+]) as [string, string][];
+
+describe.each([...new Map(PAIRS.map((pair) => [pair.join(), pair])).values()])(
+  'from a %s to a %s',
+  (one, other) => {
+    it('copies all that a feature is, and finds it the same afterwards', async () => {
+      const source = open(one);
+      const target = open(other);
+      await furnish(source.rollout);
+      const names = ['plain', 'all', 'gem', 'few', 'many'];
+      const done: string[] = [];
+      const onProgress = (progress: object) => done.push(Object.values(progress).join('/'));
+
+      const before = await target.backend.token();
+      const dry = await copyFeatures(source.backend, target.backend, { dryRun: true });
+      expect(await target.backend.token()).toEqual(before);
+      const report = await copyFeatures(source.backend, target.backend, {
+        onProgress,
+        actor: 'me',
+        note: 'moving',
+      });
+      expect(report).toEqual(dry);
+      expect(new Set(report.copied)).toEqual(new Set(names));
+      expect(report).toMatchObject({ replaced: [], same: [], skipped: [], problems: [] });
+      expect(done).toEqual(['1/5', '2/5', '3/5', '4/5', '5/5']);
+      expect(await contents(target.rollout)).toEqual(await contents(source.rollout));
+      for (const id of ids(300, 'anyone-')) {
+        expect(await target.rollout.decide('gem', id)).toEqual(
+          await source.rollout.decide('gem', id),
+        );
+      }
+      expect((await target.rollout.history('few'))[0]).toMatchObject({
+        kind: 'created',
+        actor: 'me',
+        note: 'moving',
+        memberCount: 1_000,
+      });
+      expect((await target.rollout.get('many'))?.id).not.toBe(
+        (await source.rollout.get('many'))?.id,
+      );
+
+      const after = await target.backend.token();
+      const again = await copyFeatures(source.backend, target.backend);
+      expect(new Set(again.same)).toEqual(new Set(names));
+      expect(await target.backend.token()).toEqual(after);
+    });
+  },
+);
+
+describe('where there is another one of that name', () => {
+  const setUp = async (members: number) => {
+    const source = open('MemoryBackend');
+    const target = open('RedisBackend');
+    await source.rollout.addFeature('chat', { percentage: 20 });
+    await source.rollout.register('chat', ids(members));
+    await source.rollout.addFeature('new', { percentage: 1 });
+    await target.rollout.addFeature('chat', { percentage: 80, groups: ['staff'] });
+    await target.rollout.register('chat', ['user-0', 'zoe']);
+    return { source, target };
+  };
+
+  it('leaves it alone', async () => {
+    const { source, target } = await setUp(2);
+    const before = (await contents(target.rollout)).chat;
+    const report = await copyFeatures(source.backend, target.backend);
+    expect(report).toMatchObject({ copied: ['new'], skipped: ['chat'] });
+    expect((await contents(target.rollout)).chat).toEqual(before);
+    // Also where only the members differ.
+    const { percentage, groups } = (await target.rollout.get('chat')) as never;
+    await source.rollout.update('chat', { percentage, groups });
+    const again = await copyFeatures(source.backend, target.backend);
+    expect(again).toMatchObject({ same: ['new'], skipped: ['chat'] });
+  });
+
+  it.each([2, 3_000])(
+    'replaces it if it is told to, with %p members, and can be undone',
+    async (n) => {
+      const { source, target } = await setUp(n);
+      const first = await target.rollout.get('chat');
+      const dry = await copyFeatures(source.backend, target.backend, {
+        dryRun: true,
+        onConflict: 'replace',
+      });
+      expect(await target.rollout.get('chat')).toEqual(first);
+      const report = await copyFeatures(source.backend, target.backend, { onConflict: 'replace' });
+      expect(report).toEqual(dry);
+      expect(report).toMatchObject({ copied: ['new'], replaced: ['chat'] });
+      expect(await contents(target.rollout)).toEqual(await contents(source.rollout));
+      const history = await target.rollout.history('chat');
+      expect(history[0]).toMatchObject({ kind: 'updated', before: first, memberCount: n });
+      if (n === 2) expect(history[0]).toMatchObject({ added: ['user-1'], removed: ['zoe'] });
+    },
+  );
+
+  it('overwrites nothing that somebody has changed meanwhile', async () => {
+    const { source, target } = await setUp(2);
+    const { backend } = target;
+    let isFirst = true;
+    const between: Backend = Object.assign(Object.create(backend), {
+      async write(write: Parameters<Backend['write']>[0]) {
+        if (isFirst && write.name === 'chat') {
+          isFirst = false;
+          await target.rollout.update('chat', { data: { theirs: true } });
+        }
+        return backend.write(write);
+      },
+    });
+    await copyFeatures(source.backend, between, { onConflict: 'replace' });
+    expect(await contents(target.rollout)).toEqual(await contents(source.rollout));
+    const history = await target.rollout.history('chat', { limit: 2 });
+    expect(history.map(({ before }) => before?.data)).toEqual([{ theirs: true }, {}]);
+  });
+});
+
+it('reports what can not be read, on either side, and copies the rest', async () => {
+  const source = open('RedisBackend');
+  const target = open('RedisSetBackend');
+  for (const name of ['good', 'bad', 'theirs']) await source.rollout.addFeature(name);
+  await target.rollout.addFeature('theirs');
+  const key = (n: number) => `{copy-${count - n}}:features`;
+  await client.hset(key(2), 'bad', 'nonsense');
+  await client.hset(key(1), 'theirs', 'nonsense');
+  const report = await copyFeatures(source.backend, target.backend, { onConflict: 'replace' });
+  expect(report).toMatchObject({ copied: ['good'], replaced: [] });
+  expect(report.problems).toMatchObject([
+    { code: 'CORRUPT_FEATURE', feature: 'bad' },
+    { code: 'CORRUPT_FEATURE', feature: 'theirs' },
+  ]);
+  expect(await client.hget(key(1), 'theirs')).toBe('nonsense');
+});
+
+it('copies the named ones, all of which have to be there', async () => {
+  const source = open('MemoryBackend');
+  const target = open('MemoryBackend');
+  await furnish(source.rollout);
+  const names = new Set(['gem', 'few']);
+  expect((await copyFeatures(source.backend, target.backend, { names })).copied).toEqual([
+    'gem',
+    'few',
+  ]);
+  const wrong = copyFeatures(source.backend, target.backend, { names: ['plain', 'nope'] });
+  await expect(wrong).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND', feature: 'nope' });
+  expect((await target.rollout.features()).length).toBe(2);
+  for (const options of [{ dry: true }, { dryRun: 1 }, { onConflict: 'fail' }] as object[]) {
+    await expect(copyFeatures(source.backend, target.backend, options)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+  }
+});
+
+it('takes a source or a target that is away for away, not for empty', async () => {
+  const server = await RedisServer.start();
+  const away = new Redis(server.port);
+  away.on('error', () => {});
+  const backend = new RedisBackend(away, { operationTimeoutMs: 500 });
+  const here = open('MemoryBackend');
+  await here.rollout.addFeature('chat');
+  try {
+    await server.kill();
+    await expect(copyFeatures(backend, here.backend)).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    });
+    await expect(copyFeatures(here.backend, backend)).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    });
+  } finally {
+    await backend.close();
+    away.disconnect();
+    await server.stop();
+  }
+});
+
+it('copies each feature as it was at one moment, while the source goes on', async () => {
+  const source = open('RedisSetBackend');
+  const target = open('RedisBackend');
+  // Either everybody is a member, or excluded, but never half of them.
+  const all = ids(3_000);
+  await source.rollout.addFeature('list');
+  await source.rollout.register('list', all);
+  let isOver: boolean = false;
+  const writing = (async () => {
+    for (let n = 0; !isOver; n++) {
+      const who = [`extra-${n}`, `twin-${n}`];
+      await source.rollout.register('list', who);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  })();
+  try {
+    await copyFeatures(source.backend, target.backend);
+  } finally {
+    isOver = true;
+    await writing;
+  }
+  const there = ((await contents(target.rollout)).list as { members: string[] }).members;
+  const extras = there.filter((id) => id.startsWith('extra-')).map((id) => id.slice(6));
+  const twins = there.filter((id) => id.startsWith('twin-')).map((id) => id.slice(5));
+  expect(extras).toEqual(twins);
+  expect(there.length).toBe(3_000 + 2 * extras.length);
+  expect((await target.rollout.get('list'))?.enabled).toBe(true);
+});
+
+it('is one copy, however many copy at once', async () => {
+  const source = open('MemoryBackend');
+  const target = open('RedisBackend');
+  await furnish(source.rollout);
+  const reports = await Promise.all(
+    [1, 2, 3].map(() => copyFeatures(source.backend, target.backend)),
+  );
+  for (const { problems, skipped } of reports) expect([...problems, ...skipped]).toEqual([]);
+  expect(await contents(target.rollout)).toEqual(await contents(source.rollout));
+});
+
+it('shows nobody a half, and goes on after it was killed', async () => {
+  const source = new Rollout(new RedisSetBackend(client, { namespace: 'from' }));
+  const target = new Rollout(new RedisSetBackend(client, { namespace: 'to' }));
+  opened.push(source, target);
+  await source.addFeature('list', { percentage: 100, excluded: ['eve'] });
+  await source.register('list', ids(100_000));
+  await source.addFeature('small', { percentage: 5 });
+  const text = `
+    import { copyFeatures } from ${built.at('index.js')};
+    import { RedisSetBackend } from ${built.at('backends/redis/index.js')};
+    import { Redis } from 'ioredis';
+    const redis = new Redis(${redis.server.port});
+    const on = (namespace) => new RedisSetBackend(redis, { namespace });
+    await copyFeatures(on('from'), on('to'));`;
+  for (const share of [0.1, 0.4, 0.7]) {
+    const child = built.start(text);
+    const isThere = async () => {
+      const stored = await target.get('list');
+      return stored !== undefined && (await target.countMembers('list')) > share * 100_000;
+    };
+    while (!(await isThere())) expect(child.exitCode).toBeNull();
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('close', resolve));
+    // Half of it is nobody's.
+    expect((await target.decide('list', 'user-1')).reason).toBe('DISABLED');
+  }
+  await built.run(`${text} process.exit();`);
+  expect(await contents(target)).toEqual(await contents(source));
+  expect((await target.decide('list', 'user-1')).enabled).toBe(true);
+  expect(Object.keys((await target.get('list')) as object)).not.toContain('incomplete');
+});
