@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../lib/backends/redis/index.js';
-import { MemoryBackend, Rollout } from '../lib/index.js';
+import { MemoryBackend, ReplicaBackend, Rollout } from '../lib/index.js';
 import { useMonitoredRedis } from './redis-monitor.js';
 import { freePort, RedisServer } from './redis-server.js';
 
@@ -39,7 +39,10 @@ it('looks for no pin where there was none yet, or where none is left', async () 
   }
 });
 
-describe.each(['memory', 'Redis', 'Redis sets'] as const)('given features on %s', (kind) => {
+const KINDS = ['memory', 'Redis', 'Redis sets', 'a replica', 'a replica of sets'] as const;
+
+describe.each(KINDS)('given features on %s', (kind) => {
+  const isLocal = kind === 'memory' || kind.startsWith('a replica');
   let rollout: Rollout;
   /** Another process, or the same where there is no other. */
   let other: Rollout;
@@ -48,10 +51,15 @@ describe.each(['memory', 'Redis', 'Redis sets'] as const)('given features on %s'
     const memory = new MemoryBackend();
     const backend = () => {
       if (kind === 'memory') return memory;
-      return kind === 'Redis' ? new RedisBackend(redis.client) : new RedisSetBackend(redis.client);
+      const stored = kind.endsWith('sets')
+        ? new RedisSetBackend(redis.client)
+        : new RedisBackend(redis.client);
+      return isLocal ? new ReplicaBackend(stored, { pollMs: 60_000 }) : stored;
     };
     rollout = new Rollout(backend());
-    other = kind === 'memory' ? rollout : new Rollout(backend());
+    // What a replica writes shows in it at once.
+    other = isLocal ? rollout : new Rollout(backend());
+    await rollout.ready();
     await other.addFeature('list');
     await other.register('list', 'ann');
     await other.addFeature('button', { percentage: 100, variants: ['red'], offValue: 'none' });
@@ -109,7 +117,7 @@ describe.each(['memory', 'Redis', 'Redis sets'] as const)('given features on %s'
   it('asks the store once', async () => {
     await rollout.snapshot('ann'); // holds the definitions
     const commands = await redis.sent(() => rollout.runAs('ann', askAll, { pinned: true }));
-    expect(commands.map(([name]) => name)).toEqual(kind === 'memory' ? [] : ['evalsha']);
+    expect(commands.map(([name]) => name)).toEqual(isLocal ? [] : ['evalsha']);
   });
 
   it.each([
