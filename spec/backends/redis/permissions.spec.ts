@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
+import { ReplicaBackend } from '../../../lib/backends/replica.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { users } from '../../readme.js';
 import { useRedis } from '../../redis-server.js';
@@ -91,5 +93,47 @@ describe.each([RedisBackend, RedisSetBackend])('a %p with the README’s permiss
     const direct = new Redis({ port: redis.server.port, username: 'reader', password: 'secret' });
     opened.push(() => direct.disconnect());
     await expect(direct.get('other')).rejects.toThrow('NOPERM');
+  });
+
+  it('keeps a replica as the reader', async () => {
+    const writer = rolloutOf('writer');
+    await writer.addFeature('chat');
+    await writer.register(
+      'chat',
+      Array.from({ length: 300 }, (_, n) => `user-${n}`),
+    );
+    const client = new Redis({ port: redis.server.port, username: 'reader', password: 'secret' });
+    const replica = new Rollout(new ReplicaBackend(new Backend(client)));
+    opened.push(
+      () => client.disconnect(),
+      () => replica.close(),
+    );
+    const troubles: unknown[] = [];
+    replica.on('error', (error) => troubles.push(error));
+    replica.on('degraded', (health) => troubles.push(health));
+    expect(await replica.ready()).toMatchObject({ state: 'ready', error: undefined });
+    for (let n = 0; n < 20; n++) {
+      await writer.setPercentage('chat', n / 10_000);
+      await writer.register('chat', `more-${n}`);
+      while (!(await replica.isEnabled('chat', `more-${n}`))) await delay(5);
+    }
+    await writer.remove('chat');
+    while ((await replica.decide('chat', 'x')).errorCode !== 'FLAG_NOT_FOUND') await delay(5);
+    expect(troubles).toEqual([]);
+  });
+
+  it('waits for replicas as the writer', async () => {
+    const client = new Redis({ port: redis.server.port, username: 'writer', password: 'secret' });
+    const options = { waitForReplicas: 1, operationTimeoutMs: 300 };
+    const rollout = new Rollout(new Backend(client, options));
+    opened.push(
+      () => client.disconnect(),
+      () => rollout.close(),
+    );
+    // There is none; but it may ask.
+    await expect(rollout.addFeature('chat')).rejects.toMatchObject({
+      code: 'OUTCOME_UNKNOWN',
+      cause: { code: 'STORE_TIMEOUT' },
+    });
   });
 });
