@@ -238,14 +238,22 @@ export class Store {
     };
   }
 
-  /** The store that was kept. */
-  static of(kept: Kept, historyLength: number, now: () => number): Store {
+  /**
+   * The store that was kept. What has the same head in `before` is taken over as it is there: of
+   * the two, neither may be written to from then on.
+   */
+  static of(kept: Kept, historyLength: number, now: () => number, before?: Store): Store {
     const store = new Store(historyLength, now);
     store.epoch = kept.epoch;
     store.documentWrites = kept.documentWrites;
     store.memberWrites = kept.memberWrites;
     store.lastChange = kept.lastChange;
     for (const [name, { head, feature, problem, members }] of kept.features) {
+      const known = before?.entries.get(name);
+      if (known !== undefined && isSame(known, head, problem)) {
+        store.entries.set(name, known);
+        continue;
+      }
       const compiled =
         feature === undefined ? compileUnreadable(name, problem as HanoiError) : compile(feature);
       const facts = new Members();
@@ -380,6 +388,17 @@ export class Store {
     this.add(change);
     this.told = Object.freeze({ name, kind, head });
   }
+}
+
+function isSame(known: Entry, head: Head, problem: HanoiError | undefined): boolean {
+  const { id, revision, document, members } = known.head;
+  return (
+    id === head.id &&
+    revision === head.revision &&
+    document === head.document &&
+    members === head.members &&
+    known.problem?.message === problem?.message
+  );
 }
 
 function storedOf({ head, feature, problem }: Entry): Stored {

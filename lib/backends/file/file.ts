@@ -3,25 +3,11 @@ import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HanoiError, hasCode, notApplied, refuseUnknownOptions, shown } from '../../errors.js';
-import type {
-  Backend,
-  Change,
-  ChangeEvent,
-  Health,
-  HealthEvent,
-  HeldFeature,
-  HeldMembers,
-  HistoryOptions,
-  Loaded,
-  Staleness,
-  Stored,
-  Token,
-  View,
-  Write,
-  Written,
-} from '../backend.js';
-import { batchesOf, type Kept, Store } from '../store.js';
-import { located, print, type Read, read } from './format.js';
+import type { Backend, Health, Write, Written } from '../backend.js';
+import { located, print, type Read, read } from '../features-file.js';
+import { State } from '../state.js';
+import { closed, StateSource } from '../state-source.js';
+import { type Kept, Store } from '../store.js';
 import { FileLock } from './lock.js';
 
 export interface FileBackendOptions {
@@ -41,34 +27,16 @@ const DEFAULTS = { pollMs: 1_000, operationTimeoutMs: 5_000, historyLength: 100 
 /** An editor may be writing: what can't be read is read again so much later. */
 const SECOND_LOOK_MS = 30;
 
-/** A state of the file, in this process. */
-class State implements View, Staleness {
-  stale: Staleness | undefined;
-  cause: HanoiError = new HanoiError('STORE_UNAVAILABLE', 'Nothing was read yet.');
-
+/** A state of the file. */
+class FileState extends State {
   constructor(
-    readonly store: Store,
+    store: Store,
     readonly unreadable: ReadonlyMap<string, unknown>,
     /** Of the file that this was read from; undefined where there was none. */
     readonly identity: string | undefined,
-    public confirmedAt: number,
-  ) {}
-
-  get(name: string): HeldFeature | undefined {
-    return this.store.view.get(name);
-  }
-
-  names(): Iterable<string> {
-    return this.store.view.names();
-  }
-
-  ageMs(): number {
-    return performance.now() - this.confirmedAt;
-  }
-
-  spoil(cause: HanoiError): void {
-    this.cause = cause;
-    this.stale = this;
+    confirmedAt: number,
+  ) {
+    super(store, confirmedAt);
   }
 }
 
@@ -83,30 +51,24 @@ interface Queued {
  * one machine can share. Checks need no I/O. A write rewrites the file, under a lock, whole or not
  * at all: for hundreds of features and thousands of members.
  */
-export class FileBackend implements Backend {
-  local: View | undefined;
-
+export class FileBackend extends StateSource<FileState> implements Backend {
   private readonly path: string;
   private readonly lock: FileLock;
   private readonly pollMs: number;
   private readonly operationTimeoutMs: number;
   private readonly historyLength: number;
-  private readonly listeners = new Set<(event: ChangeEvent | undefined) => void>();
-  private readonly watchers = new Set<(event: HealthEvent) => void>();
-  private state: State;
-  private problem: HanoiError | undefined;
   private isMissing: boolean = false;
   private looking: Promise<void> | undefined;
   private queue: Queued[] = [];
   private writing: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private watcher: FSWatcher | undefined;
-  private closing: Promise<void> | undefined;
 
   /** The file need not be there yet; its folder has to be. INVALID_ARGUMENT. */
   constructor(path: string, options: FileBackendOptions = {}) {
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
     const { pollMs, operationTimeoutMs, historyLength } = { ...DEFAULTS, ...options };
+    super(nothing(), true);
     if (typeof path !== 'string' || path === '') throw invalid('the path of a file', path);
     refuseNumber('pollMs', pollMs, 10);
     refuseNumber('operationTimeoutMs', operationTimeoutMs, 1);
@@ -119,64 +81,14 @@ export class FileBackend implements Backend {
     this.pollMs = pollMs;
     this.operationTimeoutMs = operationTimeoutMs;
     this.historyLength = historyLength;
-    this.state = new State(this.emptyStore(), new Map(), undefined, Number.NEGATIVE_INFINITY);
-    this.state.spoil(this.state.cause);
     this.begin();
-    this.local = this.state;
     this.poll();
-  }
-
-  async read(): Promise<View> {
-    return this.fresh();
-  }
-
-  async readAll(): Promise<View> {
-    return this.fresh();
-  }
-
-  async load(name: string): Promise<Stored | undefined> {
-    return (await this.present()).load(name);
-  }
-
-  async loadAll(): Promise<Loaded> {
-    return (await this.present()).loadAll();
-  }
-
-  async loadMembers(ids: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, HeldMembers>> {
-    return (await this.present()).loadMembers(ids);
-  }
-
-  async token(): Promise<Token | undefined> {
-    return (await this.present()).token();
-  }
-
-  async countMembers(name: string): Promise<number> {
-    return (await this.present()).countMembers(name);
-  }
-
-  async *members(name: string): AsyncIterable<readonly string[]> {
-    await this.present();
-    // All of one moment: later states of the file are others.
-    const { store } = this.state;
-    const { head } = store.load(name) ?? {};
-    for (const batch of batchesOf(name, () => store)) {
-      yield batch;
-      if ((await this.present()).load(name)?.head?.id !== head?.id) throw replaced(name);
-    }
-  }
-
-  async history(name: string, options: HistoryOptions): Promise<Change[]> {
-    return (await this.present()).history(name, options);
-  }
-
-  async log(options: HistoryOptions): Promise<Change[]> {
-    return (await this.present()).log(options);
   }
 
   /** Writes that are asked for while another one is underway become one writing of the file. */
   write(write: Write): Promise<Written> {
     return new Promise((resolve, reject) => {
-      if (this.closing !== undefined) {
+      if (this.isClosed) {
         reject(closed());
         return;
       }
@@ -187,40 +99,9 @@ export class FileBackend implements Backend {
     });
   }
 
-  subscribe(listener: (event: ChangeEvent | undefined) => void): () => void {
-    const call = (event: ChangeEvent | undefined) => listener(event);
-    if (this.closing === undefined) this.listeners.add(call);
-    return () => this.listeners.delete(call);
-  }
-
-  health(): Health {
-    const { state, problem } = this;
-    if (this.closing !== undefined) {
-      return {
-        state: 'closed',
-        ageMs: Number.POSITIVE_INFINITY,
-        token: undefined,
-        error: 'CLOSED',
-      };
-    }
-    const isStarting = state.confirmedAt === Number.NEGATIVE_INFINITY;
-    return {
-      state: problem === undefined ? 'ready' : isStarting ? 'starting' : 'degraded',
-      ageMs: state.ageMs(),
-      token: state.store.token(),
-      error: problem?.code,
-    };
-  }
-
-  watch(listener: (event: HealthEvent) => void): () => void {
-    const call = (event: HealthEvent) => listener(event);
-    if (this.closing === undefined) this.watchers.add(call);
-    return () => this.watchers.delete(call);
-  }
-
   async ready(timeoutMs: number): Promise<Health> {
     const deadline = performance.now() + timeoutMs;
-    while (this.closing === undefined) {
+    while (!this.isClosed) {
       await this.look();
       if (this.health().state === 'ready' || performance.now() >= deadline) break;
       await delay(Math.min(this.pollMs, SECOND_LOOK_MS));
@@ -228,17 +109,23 @@ export class FileBackend implements Backend {
     return this.health();
   }
 
-  close(): Promise<void> {
-    this.closing ??= this.shut();
-    return this.closing;
+  protected condition(): Exclude<Health['state'], 'closed'> {
+    return this.problem === undefined ? 'ready' : this.isNothing ? 'starting' : 'degraded';
   }
 
-  private async shut(): Promise<void> {
-    this.local = undefined;
+  protected async present(): Promise<Store> {
+    await this.look();
+    if (this.problem !== undefined) throw this.problem;
+    return this.state.store;
+  }
+
+  protected refreshed(): Promise<void> {
+    return this.look();
+  }
+
+  protected async end(): Promise<void> {
     clearTimeout(this.timer);
     this.watcher?.close();
-    this.listeners.clear();
-    this.watchers.clear();
     for (const { reject } of this.queue.splice(0)) reject(closed());
     await this.writing;
     await this.looking;
@@ -249,7 +136,7 @@ export class FileBackend implements Backend {
     try {
       const identity = identityOf(statSync(this.path, { bigint: true, throwIfNoEntry: false }));
       const text = identity === undefined ? undefined : readFileSync(this.path, 'utf8');
-      this.state = this.stateOf(text === undefined ? undefined : read(text), identity);
+      this.take(this.stateOf(text === undefined ? undefined : read(text), identity));
     } catch {
       // The next look says why.
       void this.look();
@@ -268,26 +155,10 @@ export class FileBackend implements Backend {
   private poll(): void {
     this.timer = setTimeout(() => {
       void this.look().then(() => {
-        if (this.closing === undefined) this.poll();
+        if (!this.isClosed) this.poll();
       });
     }, this.pollMs);
     this.timer.unref();
-  }
-
-  /** The store as the file has it now. Rejects where it can't be read, or is gone. */
-  private async present(): Promise<Store> {
-    this.refuseClosed();
-    await this.look();
-    this.refuseClosed();
-    if (this.problem !== undefined) throw this.problem;
-    return this.state.store;
-  }
-
-  private async fresh(): Promise<View> {
-    this.refuseClosed();
-    await this.look();
-    this.refuseClosed();
-    return this.state;
   }
 
   /** Resolves after a look that began after this call. Never rejects. */
@@ -295,7 +166,7 @@ export class FileBackend implements Backend {
     const before = this.looking;
     const looking = (async () => {
       await before;
-      if (this.closing === undefined) await this.lookOnce();
+      if (!this.isClosed) await this.lookOnce();
     })();
     this.looking = looking;
     await looking;
@@ -309,13 +180,13 @@ export class FileBackend implements Backend {
       try {
         const identity = identityOf(await statOf(this.path));
         if (identity === undefined && this.state.identity !== undefined) throw lost(this.path);
-        if (identity === this.state.identity && this.state.confirmedAt >= 0) {
+        if (identity === this.state.identity && !this.isNothing) {
           this.state.confirmedAt = sentAt;
         } else {
           const found = await this.readNow(identity);
           // Something was written meanwhile, and this is older.
           if (this.state !== before) continue;
-          this.swap(this.stateOf(found, identity, sentAt));
+          this.take(this.stateOf(found, identity, sentAt));
         }
         this.succeeded();
         return;
@@ -345,9 +216,9 @@ export class FileBackend implements Backend {
     found: Read | undefined,
     identity: string | undefined,
     sentAt: number = performance.now(),
-  ): State {
+  ): FileState {
     const store = found === undefined ? this.emptyStore() : this.storeOf(found.kept);
-    return new State(store, found?.unreadable ?? new Map(), identity, sentAt);
+    return new FileState(store, found?.unreadable ?? new Map(), identity, sentAt);
   }
 
   private emptyStore(): Store {
@@ -407,7 +278,7 @@ export class FileBackend implements Backend {
     }
     if (isChanged) {
       const written = await this.put(print(store.keep(), working.unreadable), identity);
-      this.swap(new State(store, working.unreadable, written, performance.now()));
+      this.take(new FileState(store, working.unreadable, written, performance.now()));
       this.succeeded();
     }
     for (const each of done) each();
@@ -437,20 +308,6 @@ export class FileBackend implements Backend {
     const written = identityOf(await statOf(this.path));
     await syncFolder(dirname(this.path));
     return written;
-  }
-
-  /** Takes over a state, and tells what is new in it. */
-  private swap(state: State): void {
-    const events = eventsOf(this.state, state);
-    const isFirst = this.state.confirmedAt === Number.NEGATIVE_INFINITY;
-    const known = this.state.unreadable;
-    this.state = state;
-    if (this.local !== undefined) this.local = state;
-    for (const name of state.unreadable.keys()) {
-      if (!known.has(name)) this.tell('corrupt', state.store.load(name)?.problem);
-    }
-    if (isFirst) return;
-    for (const event of events) for (const listener of this.listeners) listener(event);
   }
 
   private succeeded(): void {
@@ -488,35 +345,11 @@ export class FileBackend implements Backend {
       cause: error,
     });
   }
-
-  private tell(kind: HealthEvent['kind'], cause?: HanoiError): void {
-    for (const watcher of this.watchers) watcher({ kind, health: this.health(), cause });
-  }
-
-  private refuseClosed(): void {
-    if (this.closing !== undefined) throw closed();
-  }
 }
 
-/** What is new in a state, feature by feature. */
-function eventsOf(before: State, after: State): ChangeEvent[] {
-  const events: ChangeEvent[] = [];
-  const old = before.store.loadAll().features;
-  const now = after.store.loadAll().features;
-  for (const [name, { head }] of now) {
-    if (head === undefined) continue;
-    const known = old.get(name)?.head;
-    const isSame = known?.id === head.id && known.document === head.document;
-    if (isSame && known.members === head.members) continue;
-    const kind = known === undefined ? 'created' : isSame ? 'members' : 'updated';
-    events.push(Object.freeze({ name, kind, head }));
-  }
-  for (const [name, { head }] of old) {
-    if (head !== undefined && !now.has(name)) {
-      events.push(Object.freeze({ name, kind: 'removed', head }));
-    }
-  }
-  return events;
+/** Before the file was looked at. */
+function nothing(): FileState {
+  return new FileState(new Store(0, Date.now), new Map(), undefined, Number.NEGATIVE_INFINITY);
 }
 
 /** Which file this is, and which state of it. */
@@ -555,16 +388,6 @@ async function syncFolder(path: string): Promise<void> {
 
 function lost(path: string): HanoiError {
   return new HanoiError('STORE_UNAVAILABLE', `${path} is gone.`);
-}
-
-function replaced(feature: string): HanoiError {
-  return new HanoiError('CONFLICT', `Feature ${JSON.stringify(feature)} was replaced underway.`, {
-    feature,
-  });
-}
-
-function closed(): HanoiError {
-  return new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
 }
 
 function invalid(expected: string, got: unknown): HanoiError {

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { FileBackend, type FileBackendOptions } from '../../../lib/backends/file/index.js';
 import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
@@ -161,6 +162,26 @@ describe('a file of features', () => {
     write(file);
     await eventually(() => problems.length > 0);
     expect(problems).toMatchObject([{ code: 'CORRUPT_FEATURE', feature: 'list' }]);
+  });
+
+  it('is not quoted where it can not be read: its values can be ids', async () => {
+    const secret = 'user-4711';
+    for (const text of [
+      { features: { chat: { excluded: [{ id: secret }], groups: secret } } },
+      { features: { chat: secret } },
+      { features: { chat: {} }, members: { chat: secret } },
+      { features: secret },
+      `{ "features": { "chat": ${secret} } }`,
+    ]) {
+      write(text);
+      const rollout = open();
+      const error = await rollout.get('chat').then(
+        () => undefined,
+        (problem) => problem,
+      );
+      expect(error).toBeInstanceOf(Error);
+      expect(inspect(error, { depth: 10 })).not.toContain(secret);
+    }
   });
 
   it('that is gone is lost, not empty', async () => {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { DEFAULT_SETTINGS, type Feature, type Json } from '../../domain/feature.js';
-import { parseFeature, parseId } from '../../domain/validate.js';
-import { HanoiError, shown } from '../../errors.js';
-import type { Change, Head } from '../backend.js';
-import type { Kept, KeptFeature } from '../store.js';
+import { DEFAULT_SETTINGS, type Feature, type Json } from '../domain/feature.js';
+import { parseFeature, parseId } from '../domain/validate.js';
+import { HanoiError, withoutValue } from '../errors.js';
+import type { Change, Head } from './backend.js';
+import type { Kept, KeptFeature } from './store.js';
 
 /** A file of this many characters takes half a second to read; larger ones are refused. */
 const LONGEST_FILE = 50_000_000;
@@ -76,7 +76,7 @@ export function read(text: string): Read {
     if (!Object.hasOwn(documents, name))
       throw wrong(`members.${name} is of no feature that is here`);
     if (!Array.isArray(ids))
-      throw wrong(`members.${name} has to be a list of ids, not ${shown(ids)}`);
+      throw wrong(`members.${name} has to be a list of ids, not ${kindOf(ids)}`);
   }
   const store = parseStore(file.store, text);
   const unreadable = new Map<string, unknown>();
@@ -109,10 +109,11 @@ export function read(text: string): Read {
       feature = parseFeature({ ...given, name, id: now.id, revision: now.revision });
     } catch (cause) {
       const path = ['features', name, (cause as HanoiError).path].filter(Boolean).join('.');
+      // Not the cause itself: it shows what stands there, and that can be a user's id.
       problem = new HanoiError(
         'CORRUPT_FEATURE',
-        `${path}: ${(cause as Error).message} It is off, and stays as it is, until it is mended.`,
-        { feature: name, path, cause },
+        `${path}: ${withoutValue(cause)}. It is off, and stays as it is, until it is mended.`,
+        { feature: name, path },
       );
       unreadable.set(name, document);
     }
@@ -134,7 +135,8 @@ export function read(text: string): Read {
     unreadable,
     kept: {
       epoch: isEdited ? digest([store.epoch, edits, memberEdits]) : store.epoch,
-      documentWrites: Math.max(store.writes[0], features.size > 0 ? 1 : 0),
+      // Whoever says that there are none has said something: it is not a store that lost all.
+      documentWrites: Math.max(store.writes[0], 1),
       memberWrites: store.writes[1],
       lastChange,
       features,
@@ -155,7 +157,7 @@ export async function located(text: string, error: unknown): Promise<HanoiError>
   } catch (cause) {
     return wrong((cause as Error).message);
   }
-  return wrong((error as Error).message);
+  return wrong(withoutValue(error));
 }
 
 function editedHead(name: string, document: unknown, known: Head | undefined, stamp: string): Head {
@@ -273,7 +275,13 @@ function record(value: unknown, path: string): Record<string, Json> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return value as Record<string, Json>;
   }
-  throw wrong(`${path === '' ? 'it' : `\`${path}\``} has to be an object, not ${shown(value)}`);
+  throw wrong(`${path === '' ? 'it' : `\`${path}\``} has to be an object, not ${kindOf(value)}`);
+}
+
+/** What it is, without what stands there: that can be a user's id. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
 }
 
 /** Names come from outside: `__proto__` is one like any other. */

@@ -1,0 +1,69 @@
+import { HanoiError } from '../errors.js';
+import type { ChangeEvent, HeldFeature, Staleness, View } from './backend.js';
+import type { Store } from './store.js';
+
+/** What a store elsewhere held at a moment, in this process. */
+export class State implements View, Staleness {
+  stale: Staleness | undefined;
+  cause: HanoiError = new HanoiError('STORE_UNAVAILABLE', 'Nothing was read yet.');
+
+  constructor(
+    readonly store: Store,
+    /**
+     * When that was asked (`performance.now()`) which showed last that this is the present state;
+     * minus infinity where nothing did, and it is stale.
+     */
+    public confirmedAt: number,
+  ) {
+    this.stale = confirmedAt === Number.NEGATIVE_INFINITY ? this : undefined;
+  }
+
+  get(name: string): HeldFeature | undefined {
+    return this.store.view.get(name);
+  }
+
+  names(): Iterable<string> {
+    return this.store.view.names();
+  }
+
+  ageMs(): number {
+    return performance.now() - this.confirmedAt;
+  }
+
+  /** From now on its answers say why it is old. */
+  spoil(cause: HanoiError): void {
+    this.cause = cause;
+    this.stale = this;
+  }
+}
+
+/** What is new in a state, feature by feature. */
+export function eventsOf(before: Store, after: Store): ChangeEvent[] {
+  const events: ChangeEvent[] = [];
+  const old = before.loadAll().features;
+  const now = after.loadAll().features;
+  for (const [name, { head }] of now) {
+    if (head === undefined) continue;
+    const known = old.get(name)?.head;
+    const isSame = known?.id === head.id && known.document === head.document;
+    if (isSame && known.members === head.members) continue;
+    const kind = known === undefined ? 'created' : isSame ? 'members' : 'updated';
+    events.push(Object.freeze({ name, kind, head }));
+  }
+  for (const [name, { head }] of old) {
+    if (head !== undefined && !now.has(name)) {
+      events.push(Object.freeze({ name, kind: 'removed', head }));
+    }
+  }
+  return events;
+}
+
+/** What can't be read in a state, and could before, or not for another reason. */
+export function problemsOf(before: Store, after: Store): HanoiError[] {
+  const problems: HanoiError[] = [];
+  for (const [name, { problem }] of after.loadAll().features) {
+    if (problem === undefined) continue;
+    if (problem.message !== before.load(name)?.problem?.message) problems.push(problem);
+  }
+  return problems;
+}
