@@ -6,8 +6,8 @@ export interface RolloutEvents {
   /** A feature was created, updated or removed, or its members changed, here or elsewhere. */
   change: ChangeEvent;
   /**
-   * Something went wrong that a check has already answered for. At most one event a code,
-   * feature and message every `REPORT_EVERY_MS`.
+   * Something went wrong that a check has already answered for, or that none depends on. At most
+   * one event a code, feature and message every `REPORT_EVERY_MS`.
    */
   error: HanoiError;
   /** The store does not answer, or refuses; checks answer by what was known last. */

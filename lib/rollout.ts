@@ -662,8 +662,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private heard({ kind, health, cause }: HealthEvent): void {
-    if (kind !== 'corrupt') this.events.emit(kind, Object.freeze(health));
-    else if (cause !== undefined) this.events.report(cause, 'corrupt');
+    if (kind !== 'corrupt' && kind !== 'error') this.events.emit(kind, Object.freeze(health));
+    else if (cause !== undefined) this.events.report(cause, kind);
   }
 
   private lookupId(feature: CompiledFeature, subject: unknown): string | undefined {

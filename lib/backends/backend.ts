@@ -118,9 +118,10 @@ export interface HealthEvent {
   /**
    * `degraded` and `recovered` take turns. `stale`: what checks are answered from is older than it
    * may be. `dataLoss`: the store held something, and holds nothing any more. `corrupt`: a document
-   * was read that can't be.
+   * was read that can't be. `error`: something beside the store went wrong, and no check depends on
+   * it now.
    */
-  readonly kind: 'degraded' | 'recovered' | 'stale' | 'dataLoss' | 'corrupt';
+  readonly kind: 'degraded' | 'recovered' | 'stale' | 'dataLoss' | 'corrupt' | 'error';
   readonly health: Health;
   /** Why; undefined of `recovered`. */
   readonly cause: HanoiError | undefined;

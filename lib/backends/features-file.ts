@@ -6,7 +6,10 @@ import type { Change, Head } from './backend.js';
 import type { Kept, KeptFeature } from './store.js';
 
 /** A file of this many characters takes half a second to read; larger ones are refused. */
-const LONGEST_FILE = 50_000_000;
+export const LONGEST_FILE = 50_000_000;
+
+/** To find the place where a text of this many characters is broken takes a tenth of a second. */
+const LONGEST_LOCATED = 1_000_000;
 
 /** What is written by hand into the history where a document was. */
 const BY_HAND = 'Edited in the file';
@@ -101,12 +104,13 @@ export function read(text: string): Read {
       memberEdits.push(name, memberStamp);
       head = { ...(head as Head), members: numberOf(memberStamp) };
     }
-    const now = head as Head;
+    const now = Object.freeze(head as Head);
     let feature: Feature | undefined;
     let problem: HanoiError | undefined;
     try {
-      const given = { ...DEFAULT_SETTINGS, ...record(document, '') };
-      feature = parseFeature({ ...given, name, id: now.id, revision: now.revision });
+      const identity = { name, id: now.id, revision: now.revision };
+      const settings = { ...DEFAULT_SETTINGS, ...record(document, '') };
+      feature = parseFeature({ ...identity, ...settings, ...identity });
     } catch (cause) {
       const path = ['features', name, (cause as HanoiError).path].filter(Boolean).join('.');
       // Not the cause itself: it shows what stands there, and that can be a user's id.
@@ -135,8 +139,11 @@ export function read(text: string): Read {
     unreadable,
     kept: {
       epoch: isEdited ? digest([store.epoch, edits, memberEdits]) : store.epoch,
-      // Whoever says that there are none has said something: it is not a store that lost all.
-      documentWrites: Math.max(store.writes[0], 1),
+      // A person who says that there are none has said something: it is not a store that lost all.
+      documentWrites: Math.max(
+        store.writes[0],
+        features.size > 0 || file.store === undefined ? 1 : 0,
+      ),
       memberWrites: store.writes[1],
       lastChange,
       features,
@@ -150,6 +157,7 @@ export function read(text: string): Read {
 /** Where the file breaks off, or what is not as it has to be there, as a person finds it. */
 export async function located(text: string, error: unknown): Promise<HanoiError> {
   if (error instanceof HanoiError) return error;
+  if (text.length > LONGEST_LOCATED) return wrong(withoutValue(error));
   // Loaded for this alone: it reads slowly, but knows where.
   const { parse } = await import('@humanwhocodes/momoa');
   try {
@@ -238,14 +246,15 @@ function lengthened(changes: readonly Change[]): Change[] {
   const last = new Map<string, Feature | undefined>();
   return changes.map((change) => {
     const { actor, note } = change;
+    const head = Object.freeze(change.head);
     if (change.kind === 'members') {
-      return { ...change, actor, note, before: undefined, after: undefined };
+      return { ...change, head, actor, note, before: undefined, after: undefined };
     }
     const isLast = (change.before as unknown) === 'last';
     const before = isLast ? last.get(change.name) : parsed(change.before);
     const after = parsed(change.after);
     last.set(change.name, after);
-    return { ...change, actor, note, before, after };
+    return { ...change, head, actor, note, before, after };
   });
 }
 
