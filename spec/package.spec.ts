@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { program } from './readme.js';
+import { program, serveFeatures } from './readme.js';
 import { useRedis } from './redis-server.js';
 
 // What is published, as its users meet it: packed, installed in an empty folder, and run there.
@@ -174,8 +174,12 @@ describe('the packed package', () => {
     );
     // The frameworks' own types are not all without errors.
     await compile(compilers[0][1], 'readme.mts', true);
-    const env = { ...process.env, REDIS_URL: redis.server.url };
-    const { stdout } = await run(process.execPath, ['readme.mjs'], { cwd: folder, env });
+    const features = await serveFeatures();
+    const urls = { REDIS_URL: redis.server.url, FEATURES_URL: features.url };
+    const env = { ...process.env, ...urls };
+    const { stdout } = await run(process.execPath, ['readme.mjs'], { cwd: folder, env }).finally(
+      () => features.stop(),
+    );
     expect(stdout).toContain('\nthe README runs\n');
   });
 

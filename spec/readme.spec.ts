@@ -8,11 +8,12 @@ import * as hono from 'hono';
 import * as ioredis from 'ioredis';
 import Koa from 'koa';
 import * as hanoiFile from '../lib/backends/file/index.js';
+import * as hanoiHttpSource from '../lib/backends/http-source/index.js';
 import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
 import * as hanoiMiddleware from '../lib/middleware/index.js';
-import { program, README, snippets } from './readme.js';
+import { program, README, serveFeatures, snippets } from './readme.js';
 import { useRedis } from './redis-server.js';
 
 const redis = useRedis();
@@ -50,6 +51,7 @@ describe('the README', () => {
     const modules: Record<string, unknown> = {
       hanoi,
       'hanoi/file': hanoiFile,
+      'hanoi/http-source': hanoiHttpSource,
       'hanoi/import': hanoiImport,
       'hanoi/middleware': hanoiMiddleware,
       'hanoi/redis': hanoiRedis,
@@ -60,6 +62,8 @@ describe('the README', () => {
       koa: Koa,
     };
     process.env.REDIS_URL = redis.server.url;
+    const features = await serveFeatures();
+    process.env.FEATURES_URL = features.url;
     const printed = jest.spyOn(console, 'log').mockImplementation(() => {});
     const run = new Function(
       'require',
@@ -74,6 +78,7 @@ describe('the README', () => {
       await run((name: string) => modules[name], {}, expectSame);
     } finally {
       process.chdir(from);
+      await features.stop();
       rmSync(folder, { recursive: true });
     }
     expect(printed.mock.calls.flat()).toContain('2500 of 2500');

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { answerWith, HttpServer } from './http-server.js';
 
 export const README = readFileSync(join(__dirname, '../README.md'), 'utf8');
 
@@ -32,4 +33,9 @@ export function program(): string {
 /** The README's `ACL SETUSER` lines, as commands. */
 export function users(): string[][] {
   return [...README.matchAll(/^ACL SETUSER .+$/gm)].map(([line]) => line.split(' '));
+}
+
+/** What the README's `FEATURES_URL` leads to. */
+export function serveFeatures(): Promise<HttpServer> {
+  return HttpServer.start(answerWith('{ "features": { "chat": { "percentage": 100 } } }', '"1"'));
 }

@@ -172,7 +172,7 @@ function editedHead(name: string, document: unknown, known: Head | undefined, st
   const { id, revision } = (
     typeof document === 'object' && document !== null ? document : {}
   ) as Partial<Feature>;
-  const own = typeof id === 'string' && id !== '' ? id : (known?.id ?? `file:${name}`);
+  const own = typeof id === 'string' && id !== '' ? id : (known?.id ?? `file:${digest(name)}`);
   const isOld = own === known?.id;
   const least = isOld ? known.revision + 1 : 1;
   return {

@@ -209,7 +209,7 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
     if (wasTold) this.tell('recovered');
   }
 
-  private failed(error: unknown): void {
+  protected failed(error: unknown): void {
     const problem = error instanceof HanoiError ? error : failure(error);
     this.problem = problem;
     if (this.state.stale !== undefined) this.spoil(problem);

@@ -1,10 +1,10 @@
+import { splitList } from '../backends/comma-list.js';
 import {
   entriesOf,
   type Imported,
   type ImportedFeature,
   readRecords,
   type StoredData,
-  splitList,
   textOf,
 } from './imported.js';
 

@@ -114,11 +114,6 @@ export function readRecords(
   return { features, problems };
 }
 
-/** Ids as a list holds them: those of comma-joined text, without the empty ones. */
-export function splitList(text: string): string[] {
-  return [...new Set(text.split(',').filter((item) => item !== ''))];
-}
-
 /**
  * What is stored, by key. INVALID_ARGUMENT where it is not of that shape, or has no key of the
  * system: nothing at all is rather a mistake than an empty database.

@@ -1,14 +1,7 @@
-import { isEveryone, isNobody } from '../domain/group.js';
+import { splitList } from '../backends/comma-list.js';
+import { parseRolloutGemRecord } from '../backends/redis/rollout-gem-record.js';
 import { HanoiError, shown } from '../errors.js';
-import {
-  entriesOf,
-  type Imported,
-  type ImportedFeature,
-  readRecords,
-  type StoredData,
-  splitList,
-  textOf,
-} from './imported.js';
+import { entriesOf, type Imported, readRecords, type StoredData, textOf } from './imported.js';
 
 export interface RolloutGemOptions {
   /** The gem's option of that name, which the data doesn't tell. Default false. */
@@ -49,51 +42,7 @@ export function readRolloutGem(data: StoredData, options: RolloutGemOptions = {}
     (key, name) => {
       const record = entries.get(key);
       if (record === undefined) throw new Error('the index names it, but there is no record.');
-      return { ...parse(textOf(record), randomizePercentage), name };
+      return { ...parseRolloutGemRecord(textOf(record), randomizePercentage), name };
     },
   );
-}
-
-function parse(record: string, randomize: boolean): Omit<ImportedFeature, 'name'> {
-  const [percentage, users, groups, ...data] = record.split('|');
-  if (
-    percentage === undefined ||
-    users === undefined ||
-    groups === undefined ||
-    data.length === 0
-  ) {
-    throw new Error('expected percentage|users|groups|data; it is cut short, or from before 2.4.');
-  }
-  const listed = splitList(groups);
-  const reserved = listed.find(
-    (group) => group !== 'all' && (isEveryone(group) || isNobody(group)),
-  );
-  if (reserved !== undefined) throw new Error(`group ${reserved} has a meaning of its own here.`);
-  return {
-    settings: {
-      percentage: parseFloatOfRuby(percentage),
-      bucketing: randomize ? 'rollout-gem-randomized' : 'rollout-gem',
-      groups: listed,
-      data: parseData(data.join('|')),
-    },
-    members: splitList(users),
-  };
-}
-
-/** What Ruby's `to_f` makes of the text, for texts that are a number as a whole. */
-function parseFloatOfRuby(text: string): number {
-  if (text === '') return 0;
-  if (!/^[-+]?\d+(\.\d+)?(e[-+]?\d+)?$/i.test(text)) {
-    throw new Error('its percentage is not a number.');
-  }
-  return Number(text);
-}
-
-function parseData(text: string): { readonly [key: string]: unknown } {
-  if (text.trim() === '') return {};
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new Error('its data is not JSON; it may be cut short.', { cause });
-  }
 }

@@ -13,6 +13,7 @@ export type CommandName =
   | 'hkeys'
   | 'hmget'
   | 'hvals'
+  | 'mget'
   | 'pexpire'
   | 'scard'
   | 'smembers'
