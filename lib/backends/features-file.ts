@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { DEFAULT_SETTINGS, type Feature, type Json } from '../domain/feature.js';
 import { parseFeature, parseId } from '../domain/validate.js';
 import { HanoiError, withoutValue } from '../errors.js';
@@ -152,6 +153,28 @@ export function read(text: string): Read {
       changes,
     },
   };
+}
+
+/** Reads a file that is part of the app, or what stands for it. INVALID_ARGUMENT, with the place. */
+export function readBootstrap(given: string | object): Read {
+  const isPath = typeof given === 'string';
+  try {
+    return read(isPath ? readFileSync(given, 'utf8') : JSON.stringify(given));
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    // The rest of the message quotes the file.
+    const [at = ''] = /( at position \d+)?( \(line .+\))?$/.exec(message) ?? [];
+    const why =
+      cause instanceof HanoiError
+        ? withoutValue(cause)
+        : cause instanceof SyntaxError
+          ? `${withoutValue(cause)}${at}.`
+          : `${code ?? 'it is no object'}.`;
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      `${isPath ? given : '`bootstrap`'} can't be read: ${why}`,
+    );
+  }
 }
 
 /** Where the file breaks off, or what is not as it has to be there, as a person finds it. */

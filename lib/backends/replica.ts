@@ -28,7 +28,10 @@ import {
   type Succession,
   successor,
 } from './copy.js';
+import { readBootstrap } from './features-file.js';
 import { Room } from './memberships.js';
+import { State } from './state.js';
+import { Store } from './store.js';
 
 export interface ReplicaBackendOptions {
   /** How often the store is asked whether something has changed, in ms, 10% more or less. From 10; default 1,000. */
@@ -40,9 +43,19 @@ export interface ReplicaBackendOptions {
    * backend does not load. From 0; default 100,000, which take some 10 MB.
    */
   membershipsHeld?: number;
+  /**
+   * What to answer from, as STALE, until the store has answered: the path of a file as a FileBackend
+   * has it, or the same as an object. Read once, here.
+   */
+  bootstrap?: string | object;
 }
 
-const DEFAULTS = { pollMs: 1_000, maxStaleMs: 5_000, membershipsHeld: 100_000 };
+const DEFAULTS = {
+  pollMs: 1_000,
+  maxStaleMs: 5_000,
+  membershipsHeld: 100_000,
+  bootstrap: undefined,
+};
 
 /** After so many failed polls in a row the copy is `degraded`. The first one is repeated at once. */
 const MOST_FAILURES = 2;
@@ -71,6 +84,8 @@ export class ReplicaBackend implements Backend {
   local: View | undefined;
 
   private copy: Copy;
+  /** Until the first copy is loaded. */
+  private bootstrap: View | undefined;
   private isLoaded: boolean = false;
   /** The last that was loaded, to load what is new since. */
   private loaded: Loaded | undefined;
@@ -103,7 +118,7 @@ export class ReplicaBackend implements Backend {
     options: ReplicaBackendOptions = {},
   ) {
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
-    const { pollMs, maxStaleMs, membershipsHeld } = { ...DEFAULTS, ...options };
+    const { pollMs, maxStaleMs, membershipsHeld, bootstrap } = { ...DEFAULTS, ...options };
     if (typeof (source as Partial<Source> | undefined)?.loadAll !== 'function') {
       throw invalid('a backend to keep a copy of', source);
     }
@@ -114,7 +129,8 @@ export class ReplicaBackend implements Backend {
     this.maxStaleMs = maxStaleMs;
     this.room = new Room(membershipsHeld);
     this.copy = new Copy(new Map(), Number.NEGATIVE_INFINITY, notLoaded());
-    this.local = this.copy;
+    if (bootstrap !== undefined) this.bootstrap = viewOf(bootstrap);
+    this.local = this.bootstrap ?? this.copy;
     this.unsubscribe = source.subscribe(() => void this.look());
     this.unwatch = source.watch(({ kind }) => {
       if (kind === 'recovered') void this.look();
@@ -126,7 +142,7 @@ export class ReplicaBackend implements Backend {
     const { copy } = this;
     this.refuseClosed();
     if (this.isLoaded && names.every((name) => isKnown(copy.get(name), idOf))) return copy;
-    const view = await this.source.read(names, idOf);
+    const view = await this.orBootstrap(this.source.read(names, idOf));
     this.remember(names, view, idOf);
     return view;
   }
@@ -137,7 +153,7 @@ export class ReplicaBackend implements Backend {
     if (this.isLoaded && Array.from(copy.features.values()).every((held) => isKnown(held, idOf))) {
       return copy;
     }
-    const view = await this.source.readAll(idOf);
+    const view = await this.orBootstrap(this.source.readAll(idOf));
     this.remember(view.names(), view, idOf);
     return view;
   }
@@ -241,6 +257,19 @@ export class ReplicaBackend implements Backend {
   close(): Promise<void> {
     this.closing ??= this.shut();
     return this.closing;
+  }
+
+  /** What the source itself says, as long as it can. */
+  private async orBootstrap(read: Promise<View>): Promise<View> {
+    const { bootstrap } = this;
+    if (bootstrap === undefined) return read;
+    try {
+      const view = await read;
+      return view.stale === undefined ? view : bootstrap;
+    } catch {
+      this.refuseClosed();
+      return bootstrap;
+    }
   }
 
   private async shut(): Promise<void> {
@@ -376,6 +405,7 @@ export class ReplicaBackend implements Backend {
     this.room.keep(asked);
     this.copy = copy;
     this.local = copy;
+    this.bootstrap = undefined;
     this.seen = token;
     this.isLoaded = true;
     if (token !== undefined) this.hasSeenToken = true;
@@ -450,6 +480,14 @@ export class ReplicaBackend implements Backend {
     if (this.closing === undefined) return;
     throw new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
   }
+}
+
+/** INVALID_ARGUMENT. */
+function viewOf(bootstrap: string | object): View {
+  const { kept } = readBootstrap(bootstrap);
+  const state = new State(Store.of(kept, 0, Date.now), Number.NEGATIVE_INFINITY);
+  state.spoil(notLoaded());
+  return state;
 }
 
 /** Whether a check of this feature needs no more than is here. */
