@@ -104,6 +104,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (typeof unknownFeature !== 'boolean') {
       throw invalid('`unknownFeature` to be true or false', unknownFeature);
     }
+    if (typeof defaults !== 'object' || defaults === null || Array.isArray(defaults)) {
+      throw invalid('`defaults` to be an object by feature', defaults);
+    }
     this.defaults = new Map(Object.entries(defaults));
     for (const [name, answer] of this.defaults) {
       if (typeof answer === 'boolean' || typeof answer === 'string') continue;

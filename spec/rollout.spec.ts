@@ -17,6 +17,10 @@ describe('a new Rollout', () => {
     [{ identify: 'id' }, 'identify'],
     [{ unknownFeature: 'on' }, 'unknownFeature'],
     [{ unknownFeatures: true }, 'unknownFeatures'],
+    [{ defaults: null }, 'defaults'],
+    [{ defaults: ['chat'] }, 'defaults'],
+    [{ defaults: { chat: 1 } }, 'defaults["chat"]'],
+    [{ defaults: { 'a"b': { enabled: true } } }, 'defaults["a\\"b"]'],
   ])('refuses the options %j', (options, message) => {
     expect(() => new Rollout(new MemoryBackend(), options as object)).toThrow(
       expect.objectContaining({
