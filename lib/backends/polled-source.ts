@@ -254,8 +254,13 @@ async function within(ms: number, start: (done: () => void) => () => void): Prom
 
 /** Not the error itself: it is somebody else's, and can show anything. */
 function failure(error: unknown): HanoiError {
-  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
-  const what = [name, code].filter((word) => typeof word === 'string').join(' ');
+  let what = '';
+  try {
+    const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
+    what = [name, code].filter((word) => typeof word === 'string').join(' ');
+  } catch {
+    // It can even throw when it is looked at.
+  }
   return new HanoiError('STORE_UNAVAILABLE', `The store was not read (${what || 'failed'}).`);
 }
 
