@@ -157,12 +157,13 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
       if (this.isClosed) return;
       if (state !== undefined) this.take(state);
       else this.state.confirmedAt = sentAt;
-      this.succeeded();
+      // Whoever was told of it may have closed this.
+      if (!this.isClosed) this.succeeded();
     } catch (error) {
       if (this.isClosed) return;
       this.failed(error);
     }
-    this.schedule();
+    if (!this.isClosed) this.schedule();
   }
 
   private fetchInTime(sentAt: number): Promise<Held | undefined> {
