@@ -71,7 +71,8 @@ export class HttpSource extends PolledSource<VersionState> {
       {
         pollMs,
         timeoutMs,
-        maxStaleMs: maxStaleMs ?? 4 * pollMs,
+        // Of what is no number too: it is refused as `pollMs`.
+        maxStaleMs: maxStaleMs ?? 4 * Number(pollMs),
         retryMs: RETRY_MS,
       },
     );

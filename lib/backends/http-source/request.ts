@@ -15,7 +15,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /** The URL, without what fetch refuses in one and no error may show. INVALID_ARGUMENT. */
 export function parseUrl(given: string | URL): { url: URL; credentials: string | undefined } {
-  const url = URL.canParse(String(given)) ? new URL(given) : undefined;
+  const url = urlOf(given);
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
     // Not what it is: it can have a password in it.
     throw new HanoiError('INVALID_ARGUMENT', 'Expected an http or https URL, or a function.');
@@ -26,6 +26,14 @@ export function parseUrl(given: string | URL): { url: URL; credentials: string |
   url.password = '';
   url.hash = '';
   return { url, credentials: isNamed ? `Basic ${basic}` : undefined };
+}
+
+function urlOf(given: string | URL): URL | undefined {
+  try {
+    return new URL(given);
+  } catch {
+    return undefined;
+  }
 }
 
 function decoded(text: string): string {

@@ -48,13 +48,13 @@ export class SavedVersion {
     /** Told what went wrong with a file that nothing depends on now: once, until it works again. */
     private readonly failed: (error: HanoiError | undefined) => void,
   ) {
-    if (typeof path !== 'string' || path === '') {
+    if (typeof path !== 'string' || path === '' || path.includes('\0')) {
       throw invalid('`cacheFile` to be the path of a file', path);
     }
     this.path = resolve(path);
     this.from = createHash('sha256').update(from).digest('hex');
     if (!statSync(dirname(this.path), { throwIfNoEntry: false })?.isDirectory()) {
-      throw invalid(`the folder ${dirname(this.path)} to be there`, path);
+      throw invalid('the folder of `cacheFile` to be there', path);
     }
   }
 
