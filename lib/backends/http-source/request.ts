@@ -46,17 +46,29 @@ function decoded(text: string): string {
 
 /** INVALID_ARGUMENT. */
 export function refuseHeaders(headers: unknown): void {
-  if (typeof headers === 'function') return;
-  if (typeof headers !== 'object' || headers === null) {
-    throw invalid('`headers` to be an object, or a function that gives one', typeof headers);
+  if (typeof headers !== 'function') parseHeaders(headers);
+}
+
+/** INVALID_ARGUMENT, without any value, or what stands where a name should. */
+function parseHeaders(given: unknown): Headers {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    const got = Array.isArray(given) ? 'array' : typeof given;
+    throw invalid('`headers` to be an object, or a function that gives one', got);
   }
-  for (const [name, value] of Object.entries(headers)) {
-    try {
-      if (typeof value !== 'string') throw new TypeError();
-      new Headers([[name, value]]);
-    } catch {
-      throw new HanoiError('INVALID_ARGUMENT', `Expected \`headers\` to have a valid ${name}.`);
-    }
+  for (const [name, value] of Object.entries(given)) {
+    if (typeof value === 'string' && isHeader(name, value)) continue;
+    const what = isHeader(name, '') ? `a valid ${name}` : 'valid names';
+    throw new HanoiError('INVALID_ARGUMENT', `Expected \`headers\` to have ${what}.`);
+  }
+  return new Headers(given as HeadersByName);
+}
+
+function isHeader(name: string, value: string): boolean {
+  try {
+    new Headers([[name, value]]);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -107,7 +119,7 @@ export function overHttp(
 
 async function headersOf(headers: RequestHeaders, place: string): Promise<Headers> {
   try {
-    return new Headers(typeof headers === 'function' ? await headers() : headers);
+    return parseHeaders(typeof headers === 'function' ? await headers() : headers);
   } catch (error) {
     // Not the error itself: fetch shows the value that it refuses.
     const what = error instanceof Error ? error.name : typeof error;
