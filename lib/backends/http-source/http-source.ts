@@ -203,7 +203,8 @@ export class HttpSource extends PolledSource<VersionState> {
 
 function textOf(body: LatestVersion['body']): string {
   if (typeof body === 'string') return body;
-  return body instanceof Uint8Array ? new TextDecoder().decode(body) : String(JSON.stringify(body));
+  if (!(body instanceof Uint8Array)) return String(JSON.stringify(body));
+  return new TextDecoder('utf-8', { fatal: true }).decode(body);
 }
 
 function digestOf(text: string): string {

@@ -153,7 +153,7 @@ async function textOf({ headers, body }: Response, place: string): Promise<strin
     text += decoder.decode();
   } catch (error) {
     if (error instanceof HanoiError) throw error;
-    throw error instanceof TypeError && (error as NodeJS.ErrnoException).code?.startsWith('ERR_ENC')
+    throw (error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
       ? unavailable(`${place} has a body that is not UTF-8.`)
       : unreached(place, error);
   }
