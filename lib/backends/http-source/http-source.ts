@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { HanoiError, refuseUnknownOptions } from '../../errors.js';
 import { located, read } from '../features-file.js';
 import { invalid, PolledSource } from '../polled-source.js';
-import { State } from '../state.js';
+import { problemsOf, State } from '../state.js';
 import { Store } from '../store.js';
 import type { Latest, LatestVersion } from './latest.js';
 import { overHttp, parseUrl, placeOf, type RequestHeaders, refuseHeaders } from './request.js';
@@ -183,14 +183,22 @@ export class HttpSource extends PolledSource<VersionState> {
       const state = this.stateOf(text, digestOf(text), etag, at);
       state.spoil(new HanoiError('STORE_UNAVAILABLE', `${this.place} was not read yet.`));
       this.take(state);
+      this.tellLater('corrupt', problemsOf(new Store(0, Date.now), state.store));
     } catch (error) {
       const problem =
         saved === undefined && error instanceof HanoiError
           ? error
           : new HanoiError('INVALID_RECORD', 'The `cacheFile` holds what can not be read.');
-      // Not before somebody can listen.
-      setImmediate(() => this.cacheFailed(problem));
+      this.cacheProblem = problem;
+      this.tellLater('error', [problem]);
     }
+  }
+
+  /** Not before somebody can listen. */
+  private tellLater(kind: 'corrupt' | 'error', problems: readonly HanoiError[]): void {
+    setImmediate(() => {
+      for (const problem of problems) this.tell(kind, problem);
+    });
   }
 
   private cacheFailed(error: HanoiError | undefined): void {
