@@ -20,6 +20,8 @@ interface Heading {
   readonly from: string;
   readonly etag?: string | undefined;
   readonly confirmedAt: number;
+  /** Of the version: one that was edited would be held for the latest by its ETag. */
+  readonly digest: string;
 }
 
 const KIND = 'hanoi/http-source';
@@ -84,8 +86,12 @@ export class SavedVersion {
       );
     }
     const { etag, confirmedAt } = heading;
-    this.saved = { text: file.slice(end + 1), etag, confirmedAt };
-    return this.saved;
+    const saved = { text: file.slice(end + 1), etag, confirmedAt };
+    if (digestOf(saved) !== heading.digest) {
+      throw new HanoiError('INVALID_RECORD', `${this.path} is not as it was written.`);
+    }
+    this.saved = saved;
+    return saved;
   }
 
   /** Saves the version some time soon; of several, the last. */
@@ -124,8 +130,10 @@ export class SavedVersion {
   }
 
   /** In the file's place once it is whole on the disk. */
-  private async put({ text, etag, confirmedAt }: Version): Promise<void> {
-    const heading: Heading = { kind: KIND, from: this.from, etag, confirmedAt };
+  private async put(version: Version): Promise<void> {
+    const { text, etag, confirmedAt } = version;
+    const digest = digestOf(version);
+    const heading: Heading = { kind: KIND, from: this.from, etag, confirmedAt, digest };
     if (!this.hasTidied) await this.tidy();
     const scratch = `${this.path}.${randomUUID()}.tmp`;
     try {
@@ -156,15 +164,21 @@ export class SavedVersion {
   }
 }
 
+function digestOf({ text, etag, confirmedAt }: Version): string {
+  const about = JSON.stringify([etag, confirmedAt]);
+  return createHash('sha256').update(about).update(text).digest('hex');
+}
+
 function headingOf(line: string): Heading | undefined {
   try {
     const heading = JSON.parse(line) as Partial<Heading> | null;
-    const { kind, from, etag, confirmedAt } = heading ?? {};
+    const { kind, from, etag, confirmedAt, digest } = heading ?? {};
     const isHeading =
       kind === KIND &&
       typeof from === 'string' &&
       (etag === undefined || typeof etag === 'string') &&
-      Number.isFinite(confirmedAt);
+      Number.isFinite(confirmedAt) &&
+      typeof digest === 'string';
     return isHeading ? (heading as Heading) : undefined;
   } catch {
     return undefined;
