@@ -29,6 +29,9 @@ const KIND = 'hanoi/http-source';
 /** That a version is still the latest is saved no more often than this: until then it seems older than it is. */
 const CONFIRM_EVERY_MS = 60_000;
 
+/** How the name goes on of a file that is not whole yet. */
+const SCRATCH = /^\.[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/;
+
 /** Longer than it takes to write one. */
 const ABANDONED_MS = 60_000;
 
@@ -156,7 +159,8 @@ export class SavedVersion {
     this.hasTidied = true;
     const folder = dirname(this.path);
     for (const name of await readdir(folder)) {
-      if (!name.startsWith(`${basename(this.path)}.`) || !name.endsWith('.tmp')) continue;
+      const start = basename(this.path);
+      if (!name.startsWith(start) || !SCRATCH.test(name.slice(start.length))) continue;
       const scratch = join(folder, name);
       const { mtimeMs } = await stat(scratch).catch(() => ({ mtimeMs: Date.now() }));
       if (Date.now() - mtimeMs > ABANDONED_MS) await unlink(scratch).catch(() => {});
