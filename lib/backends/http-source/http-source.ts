@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { HanoiError, refuseUnknownOptions } from '../../errors.js';
 import { located, read } from '../features-file.js';
-import { invalid, PolledSource } from '../polled-source.js';
+import { PolledSource } from '../polled-source.js';
 import { problemsOf, State } from '../state.js';
 import { Store } from '../store.js';
 import type { Latest, LatestVersion } from './latest.js';
@@ -78,7 +78,9 @@ export class HttpSource extends PolledSource<VersionState> {
     );
     let id: string;
     if (typeof from === 'function') {
-      if (options.headers !== undefined) throw invalid('no `headers` beside a function', 'some');
+      if (options.headers !== undefined) {
+        throw new HanoiError('INVALID_ARGUMENT', 'Expected no `headers` with a function.');
+      }
       this.latest = from;
       this.place = 'The function';
       id = 'a function';
