@@ -12,9 +12,9 @@ import {
   changedMeanwhile,
   HanoiError,
   hasCode,
+  invalid,
   notFound,
   refuseUnknownOptions,
-  shown,
 } from './errors.js';
 
 export interface CopyOptions {
@@ -276,8 +276,4 @@ function* batchesOf(ids: readonly string[]): Generator<readonly string[]> {
   for (let from = 0; from < ids.length; from += MEMBERS_PER_WRITE) {
     yield ids.slice(from, from + MEMBERS_PER_WRITE);
   }
-}
-
-function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
 }

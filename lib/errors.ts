@@ -116,6 +116,9 @@ export function outcomeUnknown(feature: string, requestId: string, cause: unknow
   );
 }
 
+/** In ms: a timer that is longer fires at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** A value as an error message shows it: its JSON, cut to 60 characters, and its type. */
 export function shown(value: unknown): string {
   if (value === undefined || value === null) return String(value);
@@ -142,6 +145,17 @@ function printed(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null || value instanceof RegExp) return String(value);
   const json = JSON.stringify(value);
   return json === '{}' ? Object.prototype.toString.call(value) : json;
+}
+
+/** INVALID_ARGUMENT, with what was expected in the place of what was got. */
+export function invalid(expected: string, got: unknown): HanoiError {
+  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
+}
+
+/** INVALID_ARGUMENT for an option that is no whole number from `least` on, as a timer takes it. */
+export function refuseNumber(option: string, value: number, least: number, why: string = ''): void {
+  if (Number.isSafeInteger(value) && value >= least && value <= LONGEST_TIMER_MS) return;
+  throw invalid(`\`${option}\` to be a whole number from ${least}${why}`, value);
 }
 
 /** INVALID_ARGUMENT for an option that there is not: a misspelt one would be overlooked. */

@@ -32,9 +32,9 @@ import {
   ERROR_CODES,
   type ErrorCode,
   HanoiError,
+  invalid,
   notFound,
   refuseUnknownOptions,
-  shown,
 } from './errors.js';
 import { type EventName, Events, type Listener } from './events.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
@@ -818,10 +818,6 @@ function isMany(who: unknown): who is Iterable<Subject> | AsyncIterable<Subject>
     !ArrayBuffer.isView(who) &&
     !(who instanceof String)
   );
-}
-
-function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
 }
 
 function raise(error: HanoiError): never {

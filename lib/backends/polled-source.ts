@@ -1,4 +1,4 @@
-import { HanoiError, shown } from '../errors.js';
+import { HanoiError, LONGEST_TIMER_MS, refuseNumber } from '../errors.js';
 import type { Health } from './backend.js';
 import type { State } from './state.js';
 import { closed, StateSource } from './state-source.js';
@@ -10,8 +10,8 @@ export interface Pace {
   readonly pollMs: number;
   /** How long one may take. */
   readonly timeoutMs: number;
-  /** How old the state may get before its answers say STALE. */
-  readonly maxStaleMs: number;
+  /** How old the state may get before its answers say STALE; four times `pollMs` if undefined. */
+  readonly maxStaleMs: number | undefined;
   /** Pause after the first failure; it doubles up to `pollMs`. */
   readonly retryMs: number;
 }
@@ -41,6 +41,7 @@ const MOST_POSTPONED_MS = 5 * 60 * 1000;
  * checks go on. It knows how old its state can be.
  */
 export abstract class PolledSource<Held extends State> extends StateSource<Held> {
+  private readonly maxStaleMs: number;
   private isLoaded: boolean = false;
   private isToldStale: boolean = false;
   private failures = 0;
@@ -59,10 +60,11 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
     private readonly pace: Pace,
   ) {
     super(state, isNothing);
-    const { pollMs, timeoutMs, maxStaleMs } = pace;
+    const { pollMs, timeoutMs, maxStaleMs = Math.min(4 * Number(pollMs), LONGEST_TIMER_MS) } = pace;
     refuseNumber('pollMs', pollMs, 10);
     refuseNumber('timeoutMs', timeoutMs, 1);
     refuseNumber('maxStaleMs', maxStaleMs, 2 * pollMs, ' (twice `pollMs`)');
+    this.maxStaleMs = maxStaleMs;
   }
 
   /**
@@ -204,7 +206,7 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
     this.failures = 0;
     this.problem = undefined;
     this.state.stale = undefined;
-    this.spoiling ??= this.spoilIn(this.pace.maxStaleMs);
+    this.spoiling ??= this.spoilIn(this.maxStaleMs);
     this.accepted();
     for (const done of this.waiting) done();
     if (wasTold) this.tell('recovered');
@@ -227,7 +229,7 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
   /** Makes the state stale once it is, however busy this process is with other things. */
   private spoilIn(ms: number): NodeJS.Timeout {
     const timer = setTimeout(() => {
-      const leftMs = this.pace.maxStaleMs - this.state.ageMs();
+      const leftMs = this.maxStaleMs - this.state.ageMs();
       if (leftMs > 0) {
         this.spoiling = this.spoilIn(leftMs);
         return;
@@ -267,13 +269,4 @@ function failure(error: unknown): HanoiError {
 
 function timedOut(): HanoiError {
   return new HanoiError('STORE_TIMEOUT', 'The store did not answer in time.');
-}
-
-export function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
-}
-
-function refuseNumber(option: string, value: number, least: number, why = ''): void {
-  if (Number.isSafeInteger(value) && value >= least && value <= 2 ** 31 - 1) return;
-  throw invalid(`\`${option}\` to be a whole number from ${least}${why}`, value);
 }

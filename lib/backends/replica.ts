@@ -1,5 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { HanoiError, hasCode, refuseUnknownOptions, shown } from '../errors.js';
+import {
+  HanoiError,
+  hasCode,
+  invalid,
+  LONGEST_TIMER_MS,
+  refuseNumber,
+  refuseUnknownOptions,
+} from '../errors.js';
 import type {
   Backend,
   Change,
@@ -68,9 +75,6 @@ const MOST_ATTEMPTS = 3;
 
 /** How many changes of a feature are read to catch up with its members. */
 const CATCH_UP = 8;
-
-/** A timer that is longer is none. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Fewer members are fetched as fast as the changes to them. */
 const FEW_MEMBERS = 200;
@@ -516,13 +520,4 @@ function notLoaded(): HanoiError {
 
 function notConfirmed(): HanoiError {
   return new HanoiError('STORE_TIMEOUT', 'The store has not answered for long.');
-}
-
-function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
-}
-
-function refuseNumber(option: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least && value <= LONGEST_TIMER_MS) return;
-  throw invalid(`\`${option}\` to be a whole number from ${least}`, value);
 }

@@ -1,5 +1,5 @@
 import type { Subject } from '../domain/subject.js';
-import { HanoiError, shown } from '../errors.js';
+import { invalid } from '../errors.js';
 
 /** Who asks, by the request or its context. A logged-out one is nobody: undefined or null. */
 export type SubjectOf<Request> = (
@@ -39,8 +39,4 @@ export async function askedBy<Request>(
       cause: error,
     });
   }
-}
-
-function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
 }

@@ -2,7 +2,14 @@ import { type FSWatcher, readFileSync, realpathSync, statSync, watch } from 'nod
 import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { HanoiError, hasCode, notApplied, refuseUnknownOptions, shown } from '../../errors.js';
+import {
+  HanoiError,
+  hasCode,
+  invalid,
+  notApplied,
+  refuseNumber,
+  refuseUnknownOptions,
+} from '../../errors.js';
 import type { Backend, Health, Write, Written } from '../backend.js';
 import { located, print, type Read, read } from '../features-file.js';
 import { State } from '../state.js';
@@ -388,13 +395,4 @@ async function syncFolder(path: string): Promise<void> {
 
 function lost(path: string): HanoiError {
   return new HanoiError('STORE_UNAVAILABLE', `${path} is gone.`);
-}
-
-function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
-}
-
-function refuseNumber(option: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least && value <= 2 ** 31 - 1) return;
-  throw invalid(`\`${option}\` to be a whole number from ${least}`, value);
 }

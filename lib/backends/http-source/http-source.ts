@@ -68,13 +68,7 @@ export class HttpSource extends PolledSource<VersionState> {
     super(
       new VersionState(new Store(0, Date.now), Number.NEGATIVE_INFINITY, '', '', undefined),
       true,
-      {
-        pollMs,
-        timeoutMs,
-        // Of what is no number too: it is refused as `pollMs`.
-        maxStaleMs: maxStaleMs ?? 4 * Number(pollMs),
-        retryMs: RETRY_MS,
-      },
+      { pollMs, timeoutMs, maxStaleMs, retryMs: RETRY_MS },
     );
     let id: string;
     if (typeof from === 'function') {

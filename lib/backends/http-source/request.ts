@@ -1,6 +1,6 @@
-import { HanoiError } from '../../errors.js';
+import { HanoiError, invalid } from '../../errors.js';
 import { LONGEST_FILE } from '../features-file.js';
-import { invalid, Postponement } from '../polled-source.js';
+import { Postponement } from '../polled-source.js';
 import type { Latest } from './latest.js';
 
 /** By name; a function is asked before each request, so that a token can be renewed. */

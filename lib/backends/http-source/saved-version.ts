@@ -2,8 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { HanoiError } from '../../errors.js';
-import { invalid } from '../polled-source.js';
+import { HanoiError, invalid } from '../../errors.js';
 
 /** A version as it was read. */
 export interface Version {

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { createFeature, parseId } from '../../domain/validate.js';
-import { HanoiError, refuseUnknownOptions, shown, withoutValue } from '../../errors.js';
+import { HanoiError, invalid, refuseUnknownOptions, withoutValue } from '../../errors.js';
 import type { Head } from '../backend.js';
 import { splitList } from '../comma-list.js';
 import { PolledSource } from '../polled-source.js';
@@ -105,7 +105,7 @@ export class RolloutGemSource extends PolledSource<GemState> {
     super(new GemState(kept, store, Number.NEGATIVE_INFINITY, null, new Map(), () => {}), true, {
       pollMs,
       timeoutMs,
-      maxStaleMs: maxStaleMs ?? 4 * pollMs,
+      maxStaleMs,
       retryMs: RETRY_MS,
     });
     const before = keyPrefixOf(redis) + (namespace === undefined ? '' : `${namespace}:`);
@@ -273,8 +273,4 @@ const LOST = "The rollout gem's keys are gone: the store was emptied, or cleared
 
 function lost(): HanoiError {
   return new HanoiError('STORE_UNAVAILABLE', LOST);
-}
-
-function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
 }

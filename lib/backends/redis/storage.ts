@@ -4,10 +4,11 @@ import {
   changedMeanwhile,
   HanoiError,
   hasCode,
+  invalid,
   notApplied,
   notFound,
+  refuseNumber,
   refuseUnknownOptions,
-  shown,
 } from '../../errors.js';
 import {
   type Backend,
@@ -482,13 +483,4 @@ export abstract class RedisStorage implements Backend {
 
 function closed(): HanoiError {
   return new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
-}
-
-function invalid(expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_ARGUMENT', `Expected ${expected}, got ${shown(got)}.`);
-}
-
-function refuseNumber(option: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least && value <= 2 ** 31 - 1) return;
-  throw invalid(`\`${option}\` to be a whole number from ${least}`, value);
 }
