@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type CompiledFeature, compile, compileUnreadable } from '../domain/decide.js';
 import type { HanoiError } from '../errors.js';
+import { Aging } from './aging.js';
 import type {
   Change,
   ChangeEvent,
   Head,
   HeldFeature,
   HeldMembers,
-  Staleness,
   Stored,
   View,
 } from './backend.js';
@@ -31,17 +31,13 @@ export interface NewMembers extends HeldMembers {
 }
 
 /** All features as of one moment. Only its staleness changes; the next state is another copy. */
-export class Copy implements View, Staleness {
-  stale: Staleness | undefined;
-
+export class Copy extends Aging implements View {
   constructor(
     readonly features: ReadonlyMap<string, Held>,
-    /** When that was sent which showed last that this is the state of the store. */
-    public confirmedAt: number,
-    /** Why it is stale, where it is. */
-    public cause: HanoiError,
+    confirmedAt: number,
+    cause: HanoiError,
   ) {
-    this.stale = confirmedAt === Number.NEGATIVE_INFINITY ? this : undefined;
+    super(confirmedAt, cause);
   }
 
   get(name: string): Held | undefined {
@@ -50,16 +46,6 @@ export class Copy implements View, Staleness {
 
   names(): Iterable<string> {
     return this.features.keys();
-  }
-
-  ageMs(): number {
-    return performance.now() - this.confirmedAt;
-  }
-
-  /** From now on its answers say why it is old. */
-  spoil(cause: HanoiError): void {
-    this.cause = cause;
-    this.stale = this;
   }
 }
 

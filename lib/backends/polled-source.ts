@@ -1,5 +1,8 @@
 import { HanoiError, LONGEST_TIMER_MS, refuseNumber } from '../errors.js';
+import { Expiry } from './aging.js';
 import type { Health } from './backend.js';
+import { Latch } from './latch.js';
+import { Poll } from './poll.js';
 import type { State } from './state.js';
 import { closed, StateSource } from './state-source.js';
 import type { Store } from './store.js';
@@ -41,30 +44,38 @@ const MOST_POSTPONED_MS = 5 * 60 * 1000;
  * checks go on. It knows how old its state can be.
  */
 export abstract class PolledSource<Held extends State> extends StateSource<Held> {
-  private readonly maxStaleMs: number;
   private isLoaded: boolean = false;
   private isToldStale: boolean = false;
-  private failures = 0;
-  /** The question that is underway, and the one that was asked for since it began. */
-  private underway: Promise<void> | undefined;
-  private next: Promise<void> | undefined;
+  private readonly polling: Poll;
+  private readonly expiry: Expiry;
+  private readonly loaded = new Latch();
+  /** Of the first question, whatever comes of it. */
+  private readonly asked = new Latch();
+  private readonly timeoutMs: number;
   private aborting: AbortController | undefined;
-  private readonly waiting = new Set<() => void>();
-  private timer: NodeJS.Timeout | undefined;
-  private spoiling: NodeJS.Timeout | undefined;
 
   /** INVALID_ARGUMENT. `isNothing`: this state never came from the store. */
   constructor(
     state: Held,
     isNothing: boolean,
-    private readonly pace: Pace,
+    {
+      pollMs,
+      timeoutMs,
+      maxStaleMs = Math.min(4 * Number(pollMs), LONGEST_TIMER_MS),
+      retryMs,
+    }: Pace,
   ) {
     super(state, isNothing);
-    const { pollMs, timeoutMs, maxStaleMs = Math.min(4 * Number(pollMs), LONGEST_TIMER_MS) } = pace;
     refuseNumber('pollMs', pollMs, 10);
     refuseNumber('timeoutMs', timeoutMs, 1);
     refuseNumber('maxStaleMs', maxStaleMs, 2 * pollMs, ' (twice `pollMs`)');
-    this.maxStaleMs = maxStaleMs;
+    this.timeoutMs = timeoutMs;
+    this.polling = new Poll(pollMs, retryMs, () => this.poll());
+    this.expiry = new Expiry(
+      maxStaleMs,
+      () => this.state,
+      () => this.spoil(this.problem ?? timedOut()),
+    );
   }
 
   /**
@@ -77,12 +88,7 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
   }
 
   async ready(timeoutMs: number): Promise<Health> {
-    if (!this.isLoaded && !this.isClosed) {
-      await within(timeoutMs, (done) => {
-        this.waiting.add(done);
-        return () => this.waiting.delete(done);
-      });
-    }
+    if (!this.isLoaded && !this.isClosed) await this.loaded.opened(timeoutMs);
     return this.health();
   }
 
@@ -108,68 +114,55 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
   protected condition(): Exclude<Health['state'], 'closed'> {
     if (this.isNothing) return 'starting';
     if (this.state.stale !== undefined) return 'stale';
-    return this.failures >= MOST_FAILURES ? 'degraded' : 'ready';
+    return this.polling.failures >= MOST_FAILURES ? 'degraded' : 'ready';
   }
 
   protected async present(): Promise<Store> {
-    if (!this.isLoaded && this.problem === undefined) await this.underway;
+    if (!this.isLoaded && this.problem === undefined) await this.polling.settled;
     this.refuseClosed();
     if (this.problem !== undefined) throw this.problem;
     return this.state.store;
   }
 
   protected async refreshed(_names: readonly string[]): Promise<void> {
-    const { underway } = this;
-    if (this.isLoaded || this.problem !== undefined || underway === undefined) return;
-    await within(FIRST_MS, (done) => {
-      void underway.then(done);
-      return () => {};
-    });
+    if (!this.isLoaded && this.problem === undefined) await this.asked.opened(FIRST_MS);
   }
 
   protected async end(): Promise<void> {
-    clearTimeout(this.timer);
-    clearTimeout(this.spoiling);
+    this.polling.stop();
+    this.expiry.stop();
     this.aborting?.abort(closed());
-    for (const done of this.waiting) done();
-    await this.underway;
+    this.loaded.open();
+    this.asked.open();
+    await this.polling.settled;
   }
 
   /** Resolves after a question that began after this call. Never rejects. */
   protected look(): Promise<void> {
-    if (this.underway === undefined) {
-      this.underway = this.poll().finally(() => {
-        this.underway = undefined;
-      });
-      return this.underway;
-    }
-    this.next ??= this.underway.then(() => {
-      this.next = undefined;
-      return this.look();
-    });
-    return this.next;
+    return this.polling.look();
   }
 
-  private async poll(): Promise<void> {
-    clearTimeout(this.timer);
-    if (this.isClosed) return;
+  private async poll(): Promise<number> {
     const sentAt = performance.now();
     try {
       const state = await this.fetchInTime(sentAt);
-      if (this.isClosed) return;
+      if (this.isClosed) return 0;
       if (state !== undefined) this.take(state);
       else this.state.confirmedAt = sentAt;
       // Whoever was told of it may have closed this.
       if (!this.isClosed) this.succeeded();
+      // What takes long takes half of the time at most.
+      return performance.now() - sentAt;
     } catch (error) {
-      if (this.isClosed) return;
-      this.failed(error);
+      if (!this.isClosed) this.failed(error);
+      return this.postponedMs();
+    } finally {
+      this.asked.open();
     }
-    if (!this.isClosed) this.schedule();
   }
 
   private fetchInTime(sentAt: number): Promise<Held | undefined> {
-    const { timeoutMs } = this.pace;
+    const { timeoutMs } = this;
     const aborting = new AbortController();
     this.aborting = aborting;
     const { signal } = aborting;
@@ -185,30 +178,23 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
     });
   }
 
-  private schedule(): void {
-    const { pollMs, retryMs } = this.pace;
-    const { failures, problem } = this;
-    const pauseMs =
-      failures === 0
-        ? pollMs * (0.9 + 0.2 * Math.random())
-        : Math.min(retryMs * 2 ** (failures - 1), pollMs) * (0.5 + 0.5 * Math.random());
-    const askedMs = problem instanceof Postponement ? problem.afterMs : 0;
+  private postponedMs(): number {
+    const { problem } = this;
+    if (!(problem instanceof Postponement)) return 0;
     // All that were told the same time are not to come back as one.
-    const leastMs = Math.min(askedMs, MOST_POSTPONED_MS) * (1 + 0.1 * Math.random());
-    this.timer = setTimeout(() => void this.look(), Math.max(pauseMs, leastMs));
-    this.timer.unref();
+    return Math.min(problem.afterMs, MOST_POSTPONED_MS) * (1 + 0.1 * Math.random());
   }
 
   private succeeded(): void {
-    const wasTold = this.failures >= MOST_FAILURES || this.isToldStale;
+    const wasTold = this.polling.failures >= MOST_FAILURES || this.isToldStale;
     this.isLoaded = true;
     this.isToldStale = false;
-    this.failures = 0;
+    this.polling.failures = 0;
     this.problem = undefined;
     this.state.stale = undefined;
-    this.spoiling ??= this.spoilIn(this.maxStaleMs);
+    this.expiry.start();
     this.accepted();
-    for (const done of this.waiting) done();
+    this.loaded.open();
     if (wasTold) this.tell('recovered');
   }
 
@@ -216,7 +202,7 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
     const problem = error instanceof HanoiError ? error : failure(error);
     this.problem = problem;
     if (this.state.stale !== undefined) this.spoil(problem);
-    if (++this.failures === MOST_FAILURES) this.tell('degraded', problem);
+    if (++this.polling.failures === MOST_FAILURES) this.tell('degraded', problem);
   }
 
   private spoil(cause: HanoiError): void {
@@ -225,34 +211,6 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
     this.isToldStale = true;
     this.tell('stale', cause);
   }
-
-  /** Makes the state stale once it is, however busy this process is with other things. */
-  private spoilIn(ms: number): NodeJS.Timeout {
-    const timer = setTimeout(() => {
-      const leftMs = this.maxStaleMs - this.state.ageMs();
-      if (leftMs > 0) {
-        this.spoiling = this.spoilIn(leftMs);
-        return;
-      }
-      this.spoiling = undefined;
-      this.spoil(this.problem ?? timedOut());
-    }, ms);
-    timer.unref();
-    return timer;
-  }
-}
-
-/** Until it is done, or the time is up. */
-async function within(ms: number, start: (done: () => void) => () => void): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      stop();
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    const stop = start(done);
-  });
 }
 
 /** Not the error itself: it is somebody else's, and can show anything. */

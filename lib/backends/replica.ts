@@ -1,12 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  HanoiError,
-  hasCode,
-  invalid,
-  LONGEST_TIMER_MS,
-  refuseNumber,
-  refuseUnknownOptions,
-} from '../errors.js';
+import { HanoiError, hasCode, invalid, refuseNumber, refuseUnknownOptions } from '../errors.js';
+import { Expiry } from './aging.js';
 import type {
   Backend,
   Change,
@@ -36,7 +30,9 @@ import {
   successor,
 } from './copy.js';
 import { readBootstrap } from './features-file.js';
+import { Latch } from './latch.js';
 import { Room } from './memberships.js';
+import { Poll } from './poll.js';
 import { State } from './state.js';
 import { Store } from './store.js';
 
@@ -67,7 +63,6 @@ const DEFAULTS = {
 /** After so many failed polls in a row the copy is `degraded`. The first one is repeated at once. */
 const MOST_FAILURES = 2;
 
-/** Pause after the second failed poll in a row; it doubles up to `pollMs`. */
 const RETRY_MS = 50;
 
 /** A load that meets changes underway is done again so often. */
@@ -95,25 +90,19 @@ export class ReplicaBackend implements Backend {
   private loaded: Loaded | undefined;
   private seen: Token | undefined;
   private hasSeenToken: boolean = false;
-  private failures = 0;
   private problem: HanoiError | undefined;
   private isLost: boolean = false;
 
-  private readonly pollMs: number;
-  private readonly maxStaleMs: number;
   private readonly room: Room;
   private readonly listeners = new Set<(event: ChangeEvent | undefined) => void>();
   private readonly watchers = new Set<(event: HealthEvent) => void>();
-  private readonly waiting = new Set<() => void>();
+  private readonly firstLoad = new Latch();
   private readonly unsubscribe: () => void;
   private readonly unwatch: () => void;
-  /** The look at the store that is underway, and the one that was asked for since it began. */
-  private underway: Promise<void> | undefined;
-  private next: Promise<void> | undefined;
+  private readonly polling: Poll;
+  private readonly expiry: Expiry;
   /** When a load may begin: they take up at most half of the time. */
   private loadFrom = 0;
-  private timer: NodeJS.Timeout | undefined;
-  private spoiling: NodeJS.Timeout | undefined;
   private closing: Promise<void> | undefined;
 
   /** Closes `source` when it is closed. INVALID_ARGUMENT. */
@@ -129,17 +118,21 @@ export class ReplicaBackend implements Backend {
     refuseNumber('pollMs', pollMs, 10);
     refuseNumber('maxStaleMs', maxStaleMs, 10);
     refuseNumber('membershipsHeld', membershipsHeld, 0);
-    this.pollMs = pollMs;
-    this.maxStaleMs = maxStaleMs;
+    this.polling = new Poll(pollMs, RETRY_MS, (isExpected) => this.poll(isExpected));
+    this.expiry = new Expiry(
+      maxStaleMs,
+      () => this.copy,
+      () => this.expired(),
+    );
     this.room = new Room(membershipsHeld);
     this.copy = new Copy(new Map(), Number.NEGATIVE_INFINITY, notLoaded());
     if (bootstrap !== undefined) this.bootstrap = viewOf(bootstrap);
     this.local = this.bootstrap ?? this.copy;
-    this.unsubscribe = source.subscribe(() => void this.look());
+    this.unsubscribe = source.subscribe(() => void this.polling.look());
     this.unwatch = source.watch(({ kind }) => {
-      if (kind === 'recovered') void this.look();
+      if (kind === 'recovered') void this.polling.look();
     });
-    void this.look();
+    void this.polling.look();
   }
 
   async read(names: readonly string[], idOf: IdOf): Promise<View> {
@@ -203,7 +196,7 @@ export class ReplicaBackend implements Backend {
       });
     }
     const written = await (this.source as Backend).write(write);
-    await this.look();
+    await this.polling.look();
     return written;
   }
 
@@ -222,13 +215,13 @@ export class ReplicaBackend implements Backend {
         error: 'CLOSED',
       };
     }
-    const { copy, failures } = this;
+    const { copy } = this;
     return {
       state: !this.isLoaded
         ? 'starting'
         : copy.stale !== undefined
           ? 'stale'
-          : failures >= MOST_FAILURES
+          : this.polling.failures >= MOST_FAILURES
             ? 'degraded'
             : 'ready',
       ageMs: copy.ageMs(),
@@ -244,17 +237,7 @@ export class ReplicaBackend implements Backend {
   }
 
   async ready(timeoutMs: number): Promise<Health> {
-    if (!this.isLoaded && this.closing === undefined) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          clearTimeout(timer);
-          this.waiting.delete(done);
-          resolve();
-        };
-        const timer = setTimeout(done, timeoutMs);
-        this.waiting.add(done);
-      });
-    }
+    if (!this.isLoaded && this.closing === undefined) await this.firstLoad.opened(timeoutMs);
     return this.health();
   }
 
@@ -278,37 +261,18 @@ export class ReplicaBackend implements Backend {
 
   private async shut(): Promise<void> {
     this.local = undefined;
-    clearTimeout(this.timer);
-    clearTimeout(this.spoiling);
+    this.polling.stop();
+    this.expiry.stop();
     this.unsubscribe();
     this.unwatch();
     this.listeners.clear();
     this.watchers.clear();
-    for (const done of this.waiting) done();
+    this.firstLoad.open();
     await this.source.close();
   }
 
-  /**
-   * Resolves after a look at the store that began after this call. Never rejects. Where a change is
-   * to be expected, it doesn't ask first whether there is one.
-   */
-  private look(isExpected = true): Promise<void> {
-    if (this.underway === undefined) {
-      this.underway = this.poll(isExpected).finally(() => {
-        this.underway = undefined;
-      });
-      return this.underway;
-    }
-    this.next ??= this.underway.then(() => {
-      this.next = undefined;
-      return this.look();
-    });
-    return this.next;
-  }
-
-  private async poll(isExpected: boolean): Promise<void> {
-    clearTimeout(this.timer);
-    if (this.closing !== undefined) return;
+  /** Where a change is to be expected, it doesn't ask first whether there is one. */
+  private async poll(isExpected: boolean): Promise<number> {
     const sentAt = performance.now();
     try {
       // What is new is read as fast as a token; all of it can take long, so first see who is there.
@@ -318,7 +282,7 @@ export class ReplicaBackend implements Backend {
     } catch (error) {
       if (this.closing === undefined) this.failed(error as HanoiError);
     }
-    if (this.closing === undefined) this.schedule(sentAt);
+    return 0;
   }
 
   private async hasMoved(): Promise<boolean> {
@@ -326,19 +290,6 @@ export class ReplicaBackend implements Backend {
     if (token === undefined && this.hasSeenToken) throw lost();
     if (!this.isLoaded) return true;
     return token?.documents !== this.seen?.documents || token?.members !== this.seen?.members;
-  }
-
-  /** When to look again: after a failure at once, then ever later. */
-  private schedule(sentAt: number): void {
-    const { pollMs, failures } = this;
-    const pauseMs =
-      failures === 0
-        ? pollMs * (0.9 + 0.2 * Math.random())
-        : Math.min(RETRY_MS * 2 ** (failures - 1), pollMs) * (0.5 + 0.5 * Math.random());
-    const tookMs = failures === 0 ? 0 : performance.now() - sentAt;
-    const waitMs = Math.min(Math.max(0, pauseMs - tookMs), LONGEST_TIMER_MS);
-    this.timer = setTimeout(() => void this.look(false), waitMs);
-    this.timer.unref();
   }
 
   /** Takes over the present state of the store. */
@@ -418,7 +369,7 @@ export class ReplicaBackend implements Backend {
     for (const event of isFirst ? [] : events) {
       for (const listener of this.listeners) listener(event);
     }
-    for (const done of this.waiting) done();
+    this.firstLoad.open();
   }
 
   /** Keeps the answers that a lookup gave, where they are of the state that is held. */
@@ -428,7 +379,7 @@ export class ReplicaBackend implements Backend {
       const held = this.copy.get(name);
       const found = view.get(name);
       if (!isEqual(held?.head, found?.head)) {
-        if (held?.head !== found?.head) void this.look();
+        if (held?.head !== found?.head) void this.polling.look();
         continue;
       }
       if (held === undefined || found === undefined || held.facts.ids !== undefined) continue;
@@ -439,14 +390,14 @@ export class ReplicaBackend implements Backend {
   }
 
   private succeeded(): void {
-    const wasDegraded = this.failures >= MOST_FAILURES;
+    const wasDegraded = this.polling.failures >= MOST_FAILURES;
     const { copy } = this;
-    this.failures = 0;
+    this.polling.failures = 0;
     this.problem = undefined;
     this.isLost = false;
     const wasStale = copy.stale !== undefined;
     copy.stale = undefined;
-    this.spoiling ??= this.spoilIn(this.maxStaleMs);
+    this.expiry.start();
     if (wasDegraded || wasStale) this.tell('recovered');
   }
 
@@ -456,24 +407,13 @@ export class ReplicaBackend implements Backend {
       this.isLost = true;
       this.tell('dataLoss', error);
     }
-    if (++this.failures === MOST_FAILURES) this.tell('degraded', error);
+    if (++this.polling.failures === MOST_FAILURES) this.tell('degraded', error);
   }
 
-  /** Makes the copy stale once it is, however busy this process is with other things. */
-  private spoilIn(ms: number): NodeJS.Timeout {
-    const timer = setTimeout(() => {
-      const leftMs = this.maxStaleMs - this.copy.ageMs();
-      if (leftMs > 0) {
-        this.spoiling = this.spoilIn(leftMs);
-        return;
-      }
-      this.spoiling = undefined;
-      const cause = this.problem ?? notConfirmed();
-      this.copy.spoil(cause);
-      this.tell('stale', cause);
-    }, ms);
-    timer.unref();
-    return timer;
+  private expired(): void {
+    const cause = this.problem ?? notConfirmed();
+    this.copy.spoil(cause);
+    this.tell('stale', cause);
   }
 
   private tell(kind: HealthEvent['kind'], cause?: HanoiError): void {

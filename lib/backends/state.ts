@@ -1,21 +1,15 @@
 import { HanoiError } from '../errors.js';
-import type { ChangeEvent, HeldFeature, Staleness, View } from './backend.js';
+import { Aging } from './aging.js';
+import type { ChangeEvent, HeldFeature, View } from './backend.js';
 import type { Store } from './store.js';
 
 /** What a store elsewhere held at a moment, in this process. */
-export class State implements View, Staleness {
-  stale: Staleness | undefined;
-  cause: HanoiError = new HanoiError('STORE_UNAVAILABLE', 'Nothing was read yet.');
-
+export class State extends Aging implements View {
   constructor(
     readonly store: Store,
-    /**
-     * When that was asked (`performance.now()`) which showed last that this is the present state;
-     * minus infinity where nothing did, and it is stale.
-     */
-    public confirmedAt: number,
+    confirmedAt: number,
   ) {
-    this.stale = confirmedAt === Number.NEGATIVE_INFINITY ? this : undefined;
+    super(confirmedAt, new HanoiError('STORE_UNAVAILABLE', 'Nothing was read yet.'));
   }
 
   get(name: string): HeldFeature | undefined {
@@ -24,16 +18,6 @@ export class State implements View, Staleness {
 
   names(): Iterable<string> {
     return this.store.view.names();
-  }
-
-  ageMs(): number {
-    return performance.now() - this.confirmedAt;
-  }
-
-  /** From now on its answers say why it is old. */
-  spoil(cause: HanoiError): void {
-    this.cause = cause;
-    this.stale = this;
   }
 }
 
