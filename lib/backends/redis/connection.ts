@@ -48,6 +48,8 @@ const FAIL_FAST_NODE = {
   // Nor does the end of one come from a server that hangs.
   disconnectTimeout: 50,
   maxRetriesPerRequest: 0,
+  // A server that loads its data is ready long before it estimates, by whole seconds, to be.
+  maxLoadingRetryTime: 200,
   // Sent again by ioredis, a write would be applied twice, and a check answered too late.
   autoResendUnfulfilledCommands: false,
   // It fails where nobody can catch it (a permission revoked meanwhile), and ends the process.
