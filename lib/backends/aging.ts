@@ -32,6 +32,7 @@ export class Aging implements Staleness {
 /** Spoils what is held once it is too old, however busy this process is with other things. */
 export class Expiry {
   private timer: NodeJS.Timeout | undefined;
+  private isStopped: boolean = false;
 
   constructor(
     private readonly maxStaleMs: number,
@@ -41,10 +42,11 @@ export class Expiry {
 
   /** To be called whenever what is held was confirmed. */
   start(): void {
-    this.timer ??= this.in(this.maxStaleMs);
+    if (!this.isStopped) this.timer ??= this.in(this.maxStaleMs);
   }
 
   stop(): void {
+    this.isStopped = true;
     clearTimeout(this.timer);
   }
 

@@ -149,8 +149,8 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
       if (this.isClosed) return 0;
       if (state !== undefined) this.take(state);
       else this.state.confirmedAt = sentAt;
-      // Whoever was told of it may have closed this.
-      if (!this.isClosed) this.succeeded();
+      // Whoever was told of it may have closed this; it is to be saved all the same.
+      this.succeeded();
       // What takes long takes half of the time at most.
       return performance.now() - sentAt;
     } catch (error) {
