@@ -128,6 +128,18 @@ describe('what is at a URL', () => {
     expect(rollout.decideSync('list', 'ann').detail).toBe('member');
   });
 
+  it('has not changed by being read for the first time, but since it was saved', async () => {
+    const changes: string[] = [];
+    for (const text of [ON, OFF]) {
+      server.answer = answerWith(text);
+      const source = open({ cacheFile });
+      source.subscribe((event) => changes.push(`${event?.kind} ${event?.name}`));
+      await source.ready(5_000);
+      expect(changes).toEqual(text === ON ? [] : ['updated chat']);
+      await source.close();
+    }
+  });
+
   it('needs no ETag, and is no other where its text is the same', async () => {
     server.answer = answerWith(ON);
     const source = await ready();
