@@ -52,8 +52,9 @@ export function refuseHeaders(headers: unknown): void {
 /** INVALID_ARGUMENT, without any value, or what stands where a name should. */
 function parseHeaders(given: unknown): Headers {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const got = Array.isArray(given) ? 'array' : typeof given;
-    throw invalid('`headers` to be an object, or a function that gives one', got);
+    const got = Array.isArray(given) ? 'a list' : given === null ? 'null' : `some ${typeof given}`;
+    const expected = 'Expected `headers` to be an object, or a function that gives one';
+    throw new HanoiError('INVALID_ARGUMENT', `${expected}, got ${got}.`);
   }
   for (const [name, value] of Object.entries(given)) {
     if (typeof value === 'string' && isHeader(name, value)) continue;
@@ -121,9 +122,10 @@ async function headersOf(headers: RequestHeaders, place: string): Promise<Header
   try {
     return parseHeaders(typeof headers === 'function' ? await headers() : headers);
   } catch (error) {
-    // Not the error itself: fetch shows the value that it refuses.
+    if (error instanceof HanoiError) throw unavailable(`${place} was not asked. ${error.message}`);
+    // Not the error itself: it is the app's, and can show a secret.
     const what = error instanceof Error ? error.name : typeof error;
-    throw unavailable(`${place} was not asked: \`headers\` threw, or gave what is none (${what}).`);
+    throw unavailable(`${place} was not asked: \`headers\` threw (${what}).`);
   }
 }
 
