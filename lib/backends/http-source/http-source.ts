@@ -32,7 +32,7 @@ const DEFAULTS = {
   cacheFile: undefined,
 };
 
-/** A server that is down is asked less and less often, from this pause on. */
+/** A server that is down is asked after this pause, and then less and less often, as far as `pollMs`. */
 const RETRY_MS = 1_000;
 
 /** A version, and what it says. */

@@ -1,4 +1,4 @@
-import { HanoiError, invalid } from '../../errors.js';
+import { HanoiError } from '../../errors.js';
 import { LONGEST_FILE } from '../features-file.js';
 import { Postponement } from '../polled-source.js';
 import type { Latest } from './latest.js';
