@@ -28,7 +28,7 @@ export type Listener<Name extends EventName> = (event: RolloutEvents[Name]) => v
 /** Checks can fail a million times a second; their reports come no faster than this: 10 s. */
 export const REPORT_EVERY_MS = 10_000;
 
-/** Reports remembered at once: beyond it the memory starts anew. */
+/** Reports remembered at once: beyond it, others wait until one is old. */
 const MOST_REPORTS = 1_000;
 
 /** The events of one rollout. A missing or throwing listener harms nobody. */
@@ -61,7 +61,9 @@ export class Events {
     const now = performance.now();
     const last = this.reported.get(key);
     if (last !== undefined && now - last < REPORT_EVERY_MS) return;
-    if (this.reported.size >= MOST_REPORTS) this.reported.clear();
+    if (this.reported.size >= MOST_REPORTS && !this.forgetOld(now)) return;
+    // At the end again.
+    this.reported.delete(key);
     this.reported.set(key, now);
     this.emit(name, error);
   }
@@ -75,6 +77,16 @@ export class Events {
         this.listenerFailed(name, cause);
       }
     }
+  }
+
+  /** Whether there is room again: names can come from outside, without end. */
+  private forgetOld(now: number): boolean {
+    // The oldest come first.
+    for (const [key, at] of this.reported) {
+      if (now - at < REPORT_EVERY_MS) break;
+      this.reported.delete(key);
+    }
+    return this.reported.size < MOST_REPORTS;
   }
 
   private listenerFailed(name: EventName, cause: unknown): void {

@@ -619,7 +619,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private decideFinally(view: View, name: string, subject: unknown): Decision {
     const decision = this.decideIn(view, name, subject);
     if (decision.code !== 'NEEDS_LOOKUP') return decision;
-    return this.unavailable(name, view.stale?.cause);
+    return this.unavailable(name, view.stale?.cause ?? view.problem);
   }
 
   private decideAll(

@@ -86,6 +86,8 @@ export interface View {
   names(): Iterable<string>;
   /** Undefined while this is as new as its source promises; else it is the last that was known. */
   readonly stale: Staleness | undefined;
+  /** Why what it does not hold of its features could not be looked up, where it couldn't. */
+  readonly problem?: HanoiError | undefined;
 }
 
 /** Why a view is not the present state, and how far behind it can be. */

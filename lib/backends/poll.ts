@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { LONGEST_TIMER_MS } from '../errors.js';
 
 /**
@@ -12,6 +13,8 @@ export class Poll {
   private next: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isStopped: boolean = false;
+  // In nobody's context: who asks for a look would be the current user of all that follow.
+  private readonly context = new AsyncResource('hanoi.Poll');
 
   constructor(
     private readonly pollMs: number,
@@ -32,9 +35,11 @@ export class Poll {
   /** Resolves after a look that began after this call. Never rejects. */
   look(isExpected = true): Promise<void> {
     if (this.underway === undefined) {
-      this.underway = this.run(isExpected).finally(() => {
-        this.underway = undefined;
-      });
+      this.underway = this.context
+        .runInAsyncScope(() => this.run(isExpected))
+        .finally(() => {
+          this.underway = undefined;
+        });
       return this.underway;
     }
     this.next ??= this.underway.then(() => {

@@ -39,7 +39,10 @@ import { Store } from './store.js';
 export interface ReplicaBackendOptions {
   /** How often the store is asked whether something has changed, in ms, 10% more or less. From 10; default 1,000. */
   pollMs?: number;
-  /** How old the copy may get, in ms, before its answers say STALE. From 10; default 5,000. */
+  /**
+   * How old the copy may get, in ms, before its answers say STALE. From twice `pollMs`; default 5,000,
+   * or four times `pollMs`.
+   */
   maxStaleMs?: number;
   /**
    * How many answers about members are kept of lists that are too long to be held, or that the
@@ -55,10 +58,12 @@ export interface ReplicaBackendOptions {
 
 const DEFAULTS = {
   pollMs: 1_000,
-  maxStaleMs: 5_000,
+  maxStaleMs: undefined,
   membershipsHeld: 100_000,
   bootstrap: undefined,
 };
+
+const LEAST_STALE_MS = 5_000;
 
 /** After so many failed polls in a row the copy is `degraded`. The first one is repeated at once. */
 const MOST_FAILURES = 2;
@@ -92,6 +97,7 @@ export class ReplicaBackend implements Backend {
   private hasSeenToken: boolean = false;
   private problem: HanoiError | undefined;
   private isLost: boolean = false;
+  private isToldStale: boolean = false;
 
   private readonly room: Room;
   private readonly listeners = new Set<(event: ChangeEvent | undefined) => void>();
@@ -111,12 +117,13 @@ export class ReplicaBackend implements Backend {
     options: ReplicaBackendOptions = {},
   ) {
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
-    const { pollMs, maxStaleMs, membershipsHeld, bootstrap } = { ...DEFAULTS, ...options };
+    const { pollMs, membershipsHeld, bootstrap, ...others } = { ...DEFAULTS, ...options };
+    const { maxStaleMs = Math.max(LEAST_STALE_MS, 4 * Number(pollMs)) } = others;
     if (typeof (source as Partial<Source> | undefined)?.loadAll !== 'function') {
       throw invalid('a backend to keep a copy of', source);
     }
     refuseNumber('pollMs', pollMs, 10);
-    refuseNumber('maxStaleMs', maxStaleMs, 10);
+    refuseNumber('maxStaleMs', maxStaleMs, 2 * pollMs, ' (twice `pollMs`)');
     refuseNumber('membershipsHeld', membershipsHeld, 0);
     this.polling = new Poll(pollMs, RETRY_MS, (isExpected) => this.poll(isExpected));
     this.expiry = new Expiry(
@@ -139,7 +146,7 @@ export class ReplicaBackend implements Backend {
     const { copy } = this;
     this.refuseClosed();
     if (this.isLoaded && names.every((name) => isKnown(copy.get(name), idOf))) return copy;
-    const view = await this.orBootstrap(this.source.read(names, idOf));
+    const view = await this.orHeld(this.source.read(names, idOf));
     this.remember(names, view, idOf);
     return view;
   }
@@ -150,7 +157,7 @@ export class ReplicaBackend implements Backend {
     if (this.isLoaded && Array.from(copy.features.values()).every((held) => isKnown(held, idOf))) {
       return copy;
     }
-    const view = await this.orBootstrap(this.source.readAll(idOf));
+    const view = await this.orHeld(this.source.readAll(idOf));
     this.remember(view.names(), view, idOf);
     return view;
   }
@@ -246,17 +253,23 @@ export class ReplicaBackend implements Backend {
     return this.closing;
   }
 
-  /** What the source itself says, as long as it can. */
-  private async orBootstrap(read: Promise<View>): Promise<View> {
-    const { bootstrap } = this;
-    if (bootstrap === undefined) return read;
+  /**
+   * What the source itself says, as long as it can. Else what is held here, which is newer than what
+   * the source knew last: only what it does not hold is not known then.
+   */
+  private async orHeld(read: Promise<View>): Promise<View> {
+    const held = () => (this.isLoaded ? this.copy : this.bootstrap);
+    let problem: HanoiError;
     try {
       const view = await read;
-      return view.stale === undefined ? view : bootstrap;
-    } catch {
-      this.refuseClosed();
-      return bootstrap;
+      if (view.stale === undefined || held() === undefined) return view;
+      problem = view.stale.cause;
+    } catch (error) {
+      if (held() === undefined) throw error;
+      problem = error as HanoiError;
     }
+    this.refuseClosed();
+    return new HeldView(held() as View, problem);
   }
 
   private async shut(): Promise<void> {
@@ -374,7 +387,7 @@ export class ReplicaBackend implements Backend {
 
   /** Keeps the answers that a lookup gave, where they are of the state that is held. */
   private remember(names: Iterable<string>, view: View, idOf: IdOf): void {
-    if (view.stale !== undefined) return;
+    if (view.stale !== undefined || view.problem !== undefined) return;
     for (const name of names) {
       const held = this.copy.get(name);
       const found = view.get(name);
@@ -395,7 +408,8 @@ export class ReplicaBackend implements Backend {
     this.polling.failures = 0;
     this.problem = undefined;
     this.isLost = false;
-    const wasStale = copy.stale !== undefined;
+    const wasStale = this.isToldStale;
+    this.isToldStale = false;
     copy.stale = undefined;
     this.expiry.start();
     if (wasDegraded || wasStale) this.tell('recovered');
@@ -413,6 +427,7 @@ export class ReplicaBackend implements Backend {
   private expired(): void {
     const cause = this.problem ?? notConfirmed();
     this.copy.spoil(cause);
+    this.isToldStale = true;
     this.tell('stale', cause);
   }
 
@@ -423,6 +438,26 @@ export class ReplicaBackend implements Backend {
   private refuseClosed(): void {
     if (this.closing === undefined) return;
     throw new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
+  }
+}
+
+/** What is held, where the rest could not be looked up. */
+class HeldView implements View {
+  constructor(
+    private readonly held: View,
+    readonly problem: HanoiError,
+  ) {}
+
+  get stale() {
+    return this.held.stale;
+  }
+
+  get(name: string) {
+    return this.held.get(name);
+  }
+
+  names() {
+    return this.held.names();
   }
 }
 

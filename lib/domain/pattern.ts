@@ -24,6 +24,28 @@ const LONGEST_ID = 1024;
  */
 const LARGEST_PATTERN = 500;
 
+/**
+ * The size of all patterns of a feature together, without those that need no engine. A check may
+ * come to all of them: then it takes 15 ms of an id of 256 characters.
+ */
+const MOST_STEPS = 2_000;
+
+/** INVALID_FEATURE where a check could take too long over these. */
+export function refuseSlow(patterns: readonly Pattern[], path: string): void {
+  let steps = 0;
+  for (const pattern of patterns) {
+    const parsed = parsedBy(pattern);
+    if (literalMatcher(parsed, pattern.flags) === undefined) steps += sizeOf(parsed);
+  }
+  if (steps <= MOST_STEPS) return;
+  throw new HanoiError(
+    'INVALID_FEATURE',
+    `Expected \`${path}\` to take at most ${MOST_STEPS} steps in all with their repetitions written ` +
+      `out, got ${steps}. Plain text, at the start or the end too, takes none; or use a group.`,
+    { path },
+  );
+}
+
 /** A pattern from a RegExp, or from source and flags, checked. INVALID_FEATURE with `path`. */
 export function parsePattern(source: string, flags: string, path: string): Pattern {
   const refuse = (message: string, cause?: unknown): HanoiError =>
@@ -55,14 +77,13 @@ export function parsePattern(source: string, flags: string, path: string): Patte
 
 /** The pattern, ready to be asked. Throws on what `parsePattern` refuses. */
 export function matcherOf(pattern: Pattern): Matches {
-  const { source, flags } = pattern;
-  const parsed = new RegExpParser({ ecmaVersion: 2025 }).parsePattern(
-    source,
-    0,
-    source.length,
-    flags.includes('u'),
-  );
-  return literalMatcher(parsed, flags) ?? linearMatcher(parsed, flags);
+  const parsed = parsedBy(pattern);
+  return literalMatcher(parsed, pattern.flags) ?? linearMatcher(parsed, pattern.flags);
+}
+
+function parsedBy({ source, flags }: Pattern): AST.Pattern {
+  const parser = new RegExpParser({ ecmaVersion: 2025 });
+  return parser.parsePattern(source, 0, source.length, flags.includes('u'));
 }
 
 /** `abc`, `^abc`, `abc$` and `^abc$` need no engine. */

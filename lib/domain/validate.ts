@@ -9,7 +9,7 @@ import {
   type Variant,
 } from './feature.js';
 import { isEveryone, isNobody } from './group.js';
-import { parsePattern } from './pattern.js';
+import { parsePattern, refuseSlow } from './pattern.js';
 import { idOf } from './subject.js';
 
 /**
@@ -246,6 +246,7 @@ function parsePatterns(value: unknown): readonly Pattern[] {
   if (patterns.length > MOST_PATTERNS) {
     throw refused('patterns', `to be at most ${MOST_PATTERNS}`, patterns.length);
   }
+  refuseSlow(patterns, 'patterns');
   const seen = new Set<string>();
   return Object.freeze(
     patterns.filter(({ source, flags }) => {

@@ -505,6 +505,13 @@ export class Checks {
   private define(group: Group, text: string | null, document: StoredText, sentAt: number): void {
     const stored = parseStored(group.name, text, document);
     if (stored === undefined) {
+      const held = this.definitionOf(group.name);
+      // Lost with its store, as has just been seen: not removed.
+      if (held !== undefined && held.text === null && !held.hasDocument) {
+        group.readIds(held);
+        group.find(NOBODY);
+        return;
+      }
       this.definitions.delete(group.name);
       group.found = null;
       return;

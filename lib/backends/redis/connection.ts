@@ -54,6 +54,9 @@ const FAIL_FAST_NODE = {
   autoResendUnfulfilledCommands: false,
   // It fails where nobody can catch it (a permission revoked meanwhile), and ends the process.
   autoResubscribe: false,
+  // Deadlines are our own, and longer where a write or a long list needs it.
+  commandTimeout: undefined,
+  blockingTimeout: undefined,
   // A refusal is an answer: NOSCRIPT is one that is expected.
   reconnectOnError: null,
   // Flags and counts are compared as numbers.
@@ -88,6 +91,7 @@ export class Connection {
   private behind: number | undefined;
   private readonly client: Redis | Cluster;
   private lastProblem: HanoiError | undefined;
+  private readyAt = 0;
   private closed: HanoiError | undefined;
   /** Since when, and at how many bytes received, nothing was answered. */
   private silence: { readonly since: number; readonly received: number } | undefined;
@@ -96,6 +100,7 @@ export class Connection {
   private readonly waiting = new Set<() => void>();
   private readonly underway = new Set<(error: unknown) => void>();
   private readonly onReady = () => {
+    this.readyAt = now();
     this.silence = undefined;
     this.wake();
     this.connected();
@@ -224,6 +229,16 @@ export class Connection {
     if (now() - this.silence.since < LONGEST_SILENCE_MS) return;
     this.silence = undefined;
     this.client.disconnect(true);
+  }
+
+  /**
+   * Makes a new connection, maybe to another server behind the same address, unless there was one
+   * since then; false where it is not ours to end.
+   */
+  leave(since: number): boolean {
+    if (this.isLive || this.isCluster) return false;
+    if (this.readyAt < since) (this.client as Redis).disconnect(true);
+    return true;
   }
 
   /** Runs the script: whole the first time, and where the server has forgotten it. */
@@ -432,6 +447,10 @@ function storeError(error: unknown): HanoiError {
     const isDenied = message.includes("The user executing the script can't");
     return new Refusal(isDenied ? 'NOPERM' : (/^[A-Z]+(?= |$)/.exec(message)?.[0] ?? 'ERR'));
   }
+  // What the last of several nodes has refused; nothing was carried out.
+  const [, word] =
+    /^Too many Cluster redirections\. Last error: (?:ReplyError: )?([A-Z]+) /.exec(message) ?? [];
+  if (word !== undefined) return new Refusal(word);
   const why = typeof code === 'string' ? ` (${code})` : '';
   return new HanoiError('STORE_UNAVAILABLE', `Redis was not reached${why}.`);
 }

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { hasCode } from '../../errors.js';
 import type { Loaded, Stored } from '../backend.js';
 import { inParts } from './checks.js';
 import { type Reading, Refusal } from './connection.js';
@@ -49,10 +50,11 @@ export class Loader {
       }),
       true,
     );
-    const [stamp, ...logs] = await read.catch((error): [null] => {
-      // Without logs that can be read, it goes the longer way.
-      if (error instanceof Refusal) return [null];
-      throw error;
+    const [stamp, ...logs] = await read.catch(async (error): Promise<[null]> => {
+      // Logs that can't be read, or take too long on a server that does answer: the longer way.
+      if (hasCode(error, 'STORE_TIMEOUT')) await this.query([], true);
+      else if (!(error instanceof Refusal)) throw error;
+      return [null];
     });
     const present = parseToken(stamp);
     if (present === undefined) return undefined;

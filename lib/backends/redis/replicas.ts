@@ -3,8 +3,12 @@ import { HanoiError, hasCode } from '../../errors.js';
 import { REQUEST_MEMORY_MS } from '../backend.js';
 import { type Command, type Connection, now, Refusal } from './connection.js';
 
-/** How long the server is asked to wait; then it is asked again. */
+/**
+ * How long the server is asked to wait at first; then it is asked again, for twice as long, as far as
+ * the connection takes silence. Each time asks about more: where replicas are far, it has to be long.
+ */
 const PATIENCE_MS = 100;
+const MOST_PATIENCE_MS = 900;
 
 /** After an answer that does not count: the replicas are behind, or the master is another one. */
 const PAUSE_MS = 10;
@@ -41,10 +45,12 @@ export class Replicas {
 
   private async ask(): Promise<void> {
     this.isAsking = true;
+    let patienceMs = PATIENCE_MS;
     while (this.waiting.length > 0) {
       const asked = this.waiting;
       this.waiting = [];
-      const open = await this.askAbout(asked);
+      const open = await this.askAbout(asked, patienceMs);
+      patienceMs = open.length === 0 ? PATIENCE_MS : Math.min(2 * patienceMs, MOST_PATIENCE_MS);
       if (open.length === 0) continue;
       this.waiting.unshift(...open);
       await delay(PAUSE_MS);
@@ -53,13 +59,16 @@ export class Replicas {
   }
 
   /** Those of which it is not known yet. */
-  private async askAbout(asked: readonly Waiting[]): Promise<Waiting[]> {
+  private async askAbout(asked: readonly Waiting[], patienceMs: number): Promise<Waiting[]> {
     const deadline = Math.min(...asked.map((each) => each.deadline));
     let replies: unknown[] = [];
     let problem = behind(this.count);
     try {
       await this.connection.ready(deadline, true);
-      replies = await this.connection.by(deadline, this.touch(asked, deadline));
+      replies = await this.connection.by(
+        deadline,
+        this.touch(asked, Math.min(deadline, now() + patienceMs)),
+      );
     } catch (error) {
       problem = error as HanoiError;
     }
@@ -79,8 +88,9 @@ export class Replicas {
    * Writes something anew: what replicas have of a connection's last write, they have of all before
    * it. It goes to the server that has the keys, and so does what follows.
    */
-  private async touch(asked: readonly Waiting[], deadline: number): Promise<unknown[]> {
-    const ms = Math.max(1, Math.min(PATIENCE_MS, Math.floor(deadline - now())));
+  private async touch(asked: readonly Waiting[], until: number): Promise<unknown[]> {
+    const sentAt = now();
+    const ms = Math.max(1, Math.floor(until - sentAt));
     const touches = asked
       .flatMap(({ keys }) => keys)
       .map((key): Command => ['pexpire', key, REQUEST_MEMORY_MS]);
@@ -88,7 +98,8 @@ export class Replicas {
     const problem = replies.find((reply) => reply instanceof Error);
     if (problem === undefined) return replies;
     // Alone it is led to where its key is by now, which is remembered.
-    if (problem instanceof Refusal) await this.connection.send(...(touches[0] as Command));
+    if (problem instanceof Refusal && problem.word === 'READONLY') this.connection.leave(sentAt);
+    else if (problem instanceof Refusal) await this.connection.send(...(touches[0] as Command));
     throw problem;
   }
 }

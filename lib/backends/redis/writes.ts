@@ -74,6 +74,9 @@ class Batch {
   }
 }
 
+/** Refusals of a cluster that is moving slots, or has just lost a master. */
+const MOMENTARY = new Set(['TRYAGAIN', 'CLUSTERDOWN', 'MOVED', 'ASK']);
+
 /** Applies writes, each by one script, and finds out what became of it. */
 export class Writes {
   /** By feature: the batch that can still be joined. */
@@ -143,6 +146,7 @@ export class Writes {
     // none is applied any more once this has given up.
     let isOut = false;
     let late = 0;
+    let hasLeft = false;
     const failed = (cause: unknown) => {
       if (isOut) return outcomeUnknown(name, requestId, cause);
       return hasCode(cause, 'CLOSED') ? cause : notApplied(name, cause);
@@ -152,16 +156,21 @@ export class Writes {
         throw failed(cause);
       });
       const until = this.connection.serverTime(deadline);
+      const sentAt = now();
       let reply: Reply;
       try {
         const sent = this.connection.run(WRITE, keys, [until, ...args]);
         reply = (await this.connection.by(deadline, sent)) as Reply;
       } catch (cause) {
         const isRefusal = cause instanceof Refusal;
+        // Behind the same address there may be another master by now.
+        const isElsewhere = isRefusal && cause.word === 'READONLY' && !hasLeft;
+        if (isElsewhere) hasLeft = this.connection.leave(sentAt);
+        const isMomentary = isRefusal && (hasLeft || MOMENTARY.has(cause.word));
         // Sent without a time, it only asked for it.
         if (!isRefusal && until > 0) isOut = true;
         const isLost = !isRefusal && hasCode(cause, 'STORE_UNAVAILABLE');
-        if (!isLost || now() + PAUSE_MS >= deadline) throw failed(cause);
+        if (!(isLost || isMomentary) || now() + PAUSE_MS >= deadline) throw failed(cause);
         await delay(PAUSE_MS);
         continue;
       }
