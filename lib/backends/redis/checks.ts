@@ -30,6 +30,9 @@ const MOST_ARGUMENTS = 5_000;
 /** Members of one feature that are held: to fetch these takes some 50 ms of this process. */
 export const MOST_HELD = 50_000;
 
+/** How many memberships are asked in one script, which keeps all others waiting: some 20 ms. */
+const MOST_ASKED = 20_000;
+
 const NOBODY: ReadonlySet<string> = new Set();
 
 /** A feature as this process holds it, good while its head is the stored one. */
@@ -398,14 +401,28 @@ export class Checks {
     }
   }
 
-  /** Every feature at one moment: where nothing has changed since, the token alone says so. */
+  /** Some at a time, so that a crowd keeps nobody else from the server for long. */
   private async answerAll(turn: Turn): Promise<void> {
+    let from = 0;
+    while (from < turn.all.length && !turn.isOver) {
+      let asked = 1;
+      for (const { head, held } of this.definitions.values()) {
+        if (head !== undefined && head.members > 0 && held?.stamp !== head.members) asked++;
+      }
+      const upTo = from + Math.ceil(MOST_ASKED / asked);
+      await this.answerTogether(turn, turn.all.slice(from, upTo));
+      from = upTo;
+    }
+  }
+
+  /** Every feature at one moment: where nothing has changed since, the token alone says so. */
+  private async answerTogether(turn: Turn, asks: Ask[]): Promise<void> {
     let names: Iterable<string> = this.definitions.keys();
     // What is complete can change before the reply: the definitions asked by are those of now.
     let complete = this.isOutdated() ? undefined : this.complete;
     let isRestless = false;
     while (!turn.isOver) {
-      const groups = Array.from(names, (name) => new Group(name, turn.all, isRestless));
+      const groups = Array.from(names, (name) => new Group(name, asks, isRestless));
       const there = await this.lookAtOnce(groups, complete ?? 'none');
       for (const [name, { text, hasDocument }] of this.definitions) {
         if (text === null && !hasDocument) there.names.add(name);
@@ -413,7 +430,7 @@ export class Checks {
       const isWhole = complete !== undefined || isSameSet(there.names, groups);
       if (isWhole && groups.every(({ found }) => found)) {
         this.complete = there.token ?? undefined;
-        for (const [at, { resolve }] of turn.all.entries()) resolve(answersAt(groups, at));
+        for (const [at, { resolve }] of asks.entries()) resolve(answersAt(groups, at));
         return;
       }
       if (complete === undefined) names = there.names;

@@ -63,7 +63,8 @@ export interface RedisBackendOptions {
   historyLength?: number;
   /**
    * On how many replicas a write has to be before it counts as applied; OUTCOME_UNKNOWN where that
-   * is not certain in time. From 0; default 0: it can be lost with its master. Not with `reuse`.
+   * is not certain in time. All that the master has, so that whichever takes over has it. From 0;
+   * default 0: it can be lost with its master. Not with `reuse`.
    */
   waitForReplicas?: number;
 }
