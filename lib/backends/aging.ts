@@ -45,6 +45,11 @@ export class Expiry {
     if (!this.isStopped) this.timer ??= this.in(this.maxStaleMs);
   }
 
+  /** Whether what is held is too old. */
+  get isOver(): boolean {
+    return this.held().ageMs() >= this.maxStaleMs;
+  }
+
   stop(): void {
     this.isStopped = true;
     clearTimeout(this.timer);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DEFAULT_SETTINGS, type Feature, type Json } from '../domain/feature.js';
 import { parseFeature, parseId } from '../domain/validate.js';
 import { HanoiError, withoutValue } from '../errors.js';
@@ -8,6 +9,13 @@ import type { Kept, KeptFeature } from './store.js';
 
 /** A file of this many characters takes half a second to read; larger ones are refused. */
 export const LONGEST_FILE = 50_000_000;
+
+/** They are held in memory, and compiled at once. */
+const MOST_FEATURES = 20_000;
+const MOST_MEMBERS = 1_000_000;
+
+/** After so many features were read, others get their turn: some ms. */
+const AT_ONCE = 100;
 
 /** To find the place where a text of this many characters is broken takes a tenth of a second. */
 const LONGEST_LOCATED = 1_000_000;
@@ -31,6 +39,7 @@ interface Written {
 
 interface KeptPart {
   epoch: string;
+  origin?: string | undefined;
   writes: [documents: number, members: number, changes: number];
   /** By feature: its head, and digests of document and members as they were written. */
   heads: Record<string, [Head, document: string, members: string]>;
@@ -53,6 +62,7 @@ export function print(kept: Kept, unreadable: ReadonlyMap<string, unknown>): str
   }
   const store: KeptPart = {
     epoch: kept.epoch,
+    origin: kept.origin,
     writes: [kept.documentWrites, kept.memberWrites, kept.lastChange],
     heads,
     setAside: kept.setAside,
@@ -70,12 +80,34 @@ export function print(kept: Kept, unreadable: ReadonlyMap<string, unknown>): str
  * the text alone, so that all processes give the same. INVALID_RECORD for what is no such file.
  */
 export function read(text: string): Read {
+  const steps = readInSteps(text);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** The same in slices, between which others get their turn. Rejects with what `read` throws. */
+export async function readInTurns(text: string): Promise<Read> {
+  const steps = readInSteps(text);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await nextTurn();
+  }
+}
+
+function* readInSteps(text: string): Generator<undefined, Read, undefined> {
   if (text.length > LONGEST_FILE) {
     throw wrong(`it has ${text.length} characters, more than ${LONGEST_FILE}`);
   }
   const file = record(JSON.parse(text), '') as unknown as Written;
   const documents = record(file.features, 'features');
   const members = record(file.members ?? {}, 'members');
+  refuseMany('features', Object.keys(documents).length, MOST_FEATURES);
+  let count = 0;
+  for (const ids of Object.values(members)) count += Array.isArray(ids) ? ids.length : 0;
+  refuseMany('members', count, MOST_MEMBERS);
   for (const [name, ids] of Object.entries(members)) {
     if (!Object.hasOwn(documents, name))
       throw wrong(`members.${name} is of no feature that is here`);
@@ -89,7 +121,9 @@ export function read(text: string): Read {
   const edits: string[] = [];
   const memberEdits: string[] = [];
   let lastChange = store.writes[2];
+  let step = 0;
   for (const [name, document] of Object.entries(documents)) {
+    if (++step % AT_ONCE === 0) yield undefined;
     const known = Object.hasOwn(store.heads, name) ? store.heads[name] : undefined;
     const ids = parseMembers(name, Object.hasOwn(members, name) ? (members[name] as Json[]) : []);
     const stamp = digest(document);
@@ -140,6 +174,7 @@ export function read(text: string): Read {
     unreadable,
     kept: {
       epoch: isEdited ? digest([store.epoch, edits, memberEdits]) : store.epoch,
+      origin: store.origin,
       // A person who says that there are none has said something: it is not a store that lost all.
       documentWrites: Math.max(
         store.writes[0],
@@ -221,12 +256,13 @@ function parseStore(store: unknown, text: string): KeptPart {
     changes: [],
   };
   if (store === undefined) return nothing;
-  const { epoch, writes, heads, setAside, requests, changes } = record(
+  const { epoch, origin, writes, heads, setAside, requests, changes } = record(
     store,
     'store',
   ) as Partial<KeptPart>;
   const isWhole =
     typeof epoch === 'string' &&
+    (origin === undefined || typeof origin === 'string') &&
     Array.isArray(writes) &&
     writes.length === 3 &&
     writes.every(Number.isSafeInteger) &&
@@ -235,6 +271,7 @@ function parseStore(store: unknown, text: string): KeptPart {
   if (!isWhole) throw wrong('`store` is not as it was written; take it out to begin anew');
   return {
     epoch,
+    origin,
     writes,
     heads,
     setAside,
@@ -292,10 +329,16 @@ function parsed(document: unknown): Feature | undefined {
 
 /** Of plain data, by its JSON. */
 function digest(value: unknown): string {
-  return createHash('sha1')
-    .update(String(JSON.stringify(value)))
-    .digest('hex')
-    .slice(0, 12);
+  return createHash('sha1').update(textOf(value)).digest('hex').slice(0, 12);
+}
+
+function textOf(value: unknown): string {
+  try {
+    return String(JSON.stringify(value));
+  } catch {
+    // Nested so deep that the stack does not hold it: it can't be read either.
+    return 'too deep';
+  }
 }
 
 /** The stamp of an edit: 48 bits of its digest, far from the small numbers that writes count up. */
@@ -319,6 +362,10 @@ function kindOf(value: unknown): string {
 /** Names come from outside: `__proto__` is one like any other. */
 function empty<Value>(): Record<string, Value> {
   return Object.create(null);
+}
+
+function refuseMany(what: string, count: number, most: number): void {
+  if (count > most) throw wrong(`\`${what}\` are ${count}, more than ${most}`);
 }
 
 function wrong(why: string): HanoiError {

@@ -290,12 +290,17 @@ export class ReplicaBackend implements Backend {
     try {
       // What is new is read as fast as a token; all of it can take long, so first see who is there.
       if ((isExpected && this.isLoaded) || (await this.hasMoved())) await this.takeOver();
-      else this.copy.confirmedAt = sentAt;
+      else this.copy.confirmedAt = this.asOf(sentAt);
       if (this.closing === undefined) this.succeeded();
     } catch (error) {
       if (this.closing === undefined) this.failed(error as HanoiError);
     }
     return 0;
+  }
+
+  /** Of which moment an answer is that was asked for then: a source that answers by itself can be old. */
+  private asOf(sentAt: number): number {
+    return this.source.local === undefined ? sentAt : sentAt - this.source.health().ageMs;
   }
 
   private async hasMoved(): Promise<boolean> {
@@ -321,9 +326,11 @@ export class ReplicaBackend implements Backend {
         if (this.closing !== undefined) return;
         if (!isFit && attempt < MOST_ATTEMPTS) continue;
         if (token === undefined && this.hasSeenToken) throw lost();
-        const isReplaced = this.seen?.epoch !== undefined && this.seen.epoch !== token?.epoch;
+        const [before, epoch] = [this.seen?.epoch, token?.epoch];
+        const isReplaced = before !== undefined && epoch !== undefined && before !== epoch;
         const loss = isReplaced ? lostWith() : undefined;
-        const succession = await successor(this.copy, features, members, this.room, sentAt, loss);
+        const asOf = this.asOf(sentAt);
+        const succession = await successor(this.copy, features, members, this.room, asOf, loss);
         if (this.closing !== undefined) return;
         for (const held of members.values()) apply(held);
         this.loaded = { token, features };
@@ -404,13 +411,17 @@ export class ReplicaBackend implements Backend {
 
   private succeeded(): void {
     const wasDegraded = this.polling.failures >= MOST_FAILURES;
-    const { copy } = this;
     this.polling.failures = 0;
     this.problem = undefined;
     this.isLost = false;
+    // What it was copied from can be old itself.
+    if (this.expiry.isOver) {
+      this.expired();
+      return;
+    }
     const wasStale = this.isToldStale;
     this.isToldStale = false;
-    copy.stale = undefined;
+    this.copy.stale = undefined;
     this.expiry.start();
     if (wasDegraded || wasStale) this.tell('recovered');
   }
@@ -427,6 +438,7 @@ export class ReplicaBackend implements Backend {
   private expired(): void {
     const cause = this.problem ?? notConfirmed();
     this.copy.spoil(cause);
+    if (this.isToldStale) return;
     this.isToldStale = true;
     this.tell('stale', cause);
   }

@@ -137,12 +137,14 @@ export abstract class StateSource<Held extends State> implements Source {
   protected take(state: Held): void {
     const before = this.state.store;
     const wasNothing = this.isNothing;
+    const isAnother = state.follow(this.state);
     this.state = state;
     this.isNothing = false;
     if (!this.isClosed) this.local = state;
     for (const problem of problemsOf(before, state.store)) this.tell('corrupt', problem);
     // Nothing has changed by being looked at for the first time.
     if (wasNothing) return;
+    if (isAnother) this.tell('dataLoss', lost());
     for (const event of eventsOf(before, state.store)) {
       for (const listener of this.listeners) listener(event);
     }
@@ -169,6 +171,10 @@ export abstract class StateSource<Held extends State> implements Source {
     this.watchers.clear();
     await this.end();
   }
+}
+
+function lost(): HanoiError {
+  return new HanoiError('STORE_UNAVAILABLE', 'The store is another one than before, begun anew.');
 }
 
 export function closed(): HanoiError {

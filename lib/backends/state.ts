@@ -1,10 +1,20 @@
+import { compileUnreadable } from '../domain/decide.js';
 import { HanoiError } from '../errors.js';
 import { Aging } from './aging.js';
 import type { ChangeEvent, HeldFeature, View } from './backend.js';
 import type { Store } from './store.js';
 
+/** In the place of each feature that went with its store. */
+const LOST: HeldFeature = {
+  head: undefined,
+  compiled: compileUnreadable('', new HanoiError('STORE_UNAVAILABLE', 'It was lost.')),
+  facts: { isMember: () => false },
+};
+
 /** What a store elsewhere held at a moment, in this process. */
 export class State extends Aging implements View {
+  private readonly lost = new Map<string, HeldFeature>();
+
   constructor(
     readonly store: Store,
     confirmedAt: number,
@@ -12,8 +22,22 @@ export class State extends Aging implements View {
     super(confirmedAt, new HanoiError('STORE_UNAVAILABLE', 'Nothing was read yet.'));
   }
 
+  /**
+   * This is another store than the one before: what it lacks was lost with that one, not removed,
+   * until it is there again. Whether that is so.
+   */
+  follow(before: State): boolean {
+    const [old, now] = [before.store.token()?.epoch, this.store.token()?.epoch];
+    const isAnother = old !== undefined && now !== undefined && old !== now;
+    const names = isAnother ? [...before.names(), ...before.lost.keys()] : before.lost.keys();
+    for (const name of names) {
+      if (this.store.view.get(name) === undefined) this.lost.set(name, LOST);
+    }
+    return isAnother;
+  }
+
   get(name: string): HeldFeature | undefined {
-    return this.store.view.get(name);
+    return this.store.view.get(name) ?? this.lost.get(name);
   }
 
   names(): Iterable<string> {

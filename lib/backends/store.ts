@@ -77,7 +77,9 @@ class History {
 /** All that a store holds, as plain data. */
 export interface Kept {
   readonly epoch: string;
-  /** Counters: of writes of documents, of changes to members, and of changes in the history. */
+  /** Where this store began; undefined until something was written to it. */
+  readonly origin: string | undefined;
+  /** Stamps of the last write of a document and of members, and how many changes the history had. */
   readonly documentWrites: number;
   readonly memberWrites: number;
   readonly lastChange: number;
@@ -125,6 +127,7 @@ export class Store {
   private readonly histories = new Map<string, History>();
   private readonly changes: History;
   private epoch: string = crypto.randomUUID();
+  private origin: string | undefined;
   private documentWrites = 0;
   private memberWrites = 0;
   private lastChange = 0;
@@ -167,6 +170,7 @@ export class Store {
   token(): Token | undefined {
     if (this.documentWrites === 0) return undefined;
     return {
+      epoch: this.origin,
       documents: `${this.epoch}:${this.documentWrites}`,
       members: `${this.epoch}:${this.memberWrites}`,
     };
@@ -218,13 +222,14 @@ export class Store {
 
   /** Everything, as plain data. */
   keep(): Kept {
-    const { epoch, documentWrites, memberWrites, lastChange } = this;
+    const { epoch, origin, documentWrites, memberWrites, lastChange } = this;
     const features: [string, KeptFeature][] = [];
     for (const [name, { head, feature, problem, facts }] of this.entries) {
       features.push([name, { head, feature, problem, members: [...facts.ids] }]);
     }
     return {
       epoch,
+      origin,
       documentWrites,
       memberWrites,
       lastChange,
@@ -245,6 +250,7 @@ export class Store {
   static of(kept: Kept, historyLength: number, now: () => number, before?: Store): Store {
     const store = new Store(historyLength, now);
     store.epoch = kept.epoch;
+    store.origin = kept.origin;
     store.documentWrites = kept.documentWrites;
     store.memberWrites = kept.memberWrites;
     store.lastChange = kept.lastChange;
@@ -290,6 +296,7 @@ export class Store {
     const { name, document } = write;
     const before = this.entries.get(name);
     refuseUnexpected(write, before?.head);
+    this.origin ??= crypto.randomUUID();
     if (document === null) return this.remove(write, before as Entry);
 
     const { add = NONE, remove = NONE } = write;
@@ -302,7 +309,8 @@ export class Store {
     const added = add === NONE ? NONE : letIn(ids, add);
     const removed = remove === NONE ? NONE : remove.filter((id) => ids.delete(id));
     if (added.length > 0 || removed.length > 0) {
-      entry.head = Object.freeze({ ...entry.head, members: ++this.memberWrites });
+      this.memberWrites = stampAfter(this.memberWrites);
+      entry.head = Object.freeze({ ...entry.head, members: this.memberWrites });
     }
     if (entry !== before) {
       const kind = before === undefined ? 'created' : 'updated';
@@ -316,7 +324,7 @@ export class Store {
   /** Puts the document in its place, with the members that its id has. */
   private place(feature: Feature, before: Entry | undefined): Entry {
     const { name, id, revision } = feature;
-    const written = ++this.documentWrites;
+    this.documentWrites = stampAfter(this.documentWrites);
     const compiled = compile(feature);
     let members: number;
     let facts: Members;
@@ -326,18 +334,19 @@ export class Store {
     } else {
       if (before !== undefined) this.putAside(before);
       const returned = this.takeBack(id);
-      members = returned === undefined ? 0 : ++this.memberWrites;
+      if (returned !== undefined) this.memberWrites = stampAfter(this.memberWrites);
+      members = returned === undefined ? 0 : this.memberWrites;
       facts = returned ?? new Members();
     }
     // Frozen: it is handed out, and conditions are checked against it.
-    const head = Object.freeze({ id, revision, document: written, members });
+    const head = Object.freeze({ id, revision, document: this.documentWrites, members });
     const entry: Entry = { head, feature, compiled, facts, problem: undefined };
     this.entries.set(name, entry);
     return entry;
   }
 
   private remove(write: Write, before: Entry): Written {
-    this.documentWrites++;
+    this.documentWrites = stampAfter(this.documentWrites);
     this.entries.delete(write.name);
     this.putAside(before);
     this.record(write, 'removed', before, before.feature, undefined, NONE, NONE);
@@ -388,6 +397,14 @@ export class Store {
     this.add(change);
     this.told = Object.freeze({ name, kind, head });
   }
+}
+
+/** Stamps grow by steps of about this size. */
+const STEP = 2 ** 24;
+
+/** A stamp that none before was, nor any of a copy of this store that went its own way from here. */
+function stampAfter(last: number): number {
+  return (Math.floor(last / STEP) + 1) * STEP + Math.floor(Math.random() * STEP);
 }
 
 function isSame(known: Entry, head: Head, problem: HanoiError | undefined): boolean {

@@ -1,6 +1,11 @@
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { Source } from '../../lib/backends/backend.js';
+import { FileBackend } from '../../lib/backends/file/index.js';
+import { HttpSource } from '../../lib/backends/http-source/index.js';
 import { MemoryBackend } from '../../lib/backends/memory.js';
 import { RedisBackend, RedisSetBackend } from '../../lib/backends/redis/index.js';
 import { ReplicaBackend, type ReplicaBackendOptions } from '../../lib/backends/replica.js';
@@ -33,6 +38,80 @@ for (const Backend of [RedisBackend, RedisSetBackend]) {
     open: () => loaded(new ReplicaBackend(new Backend(client))),
   });
 }
+
+describe('a replica of what a person edits', () => {
+  let folder: string;
+  let path: string;
+  let rollout: Rollout;
+  let file: Rollout;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'hanoi-replica-'));
+    path = join(folder, 'features.json');
+  });
+  afterEach(async () => {
+    await rollout.close();
+    await file.close();
+    rmSync(folder, { recursive: true });
+  });
+  const open = async () => {
+    const backend = new FileBackend(path, { pollMs: 20 });
+    file = new Rollout(backend);
+    rollout = new Rollout(
+      new ReplicaBackend(new FileBackend(path, { pollMs: 20 }), { pollMs: 20 }),
+    );
+    await rollout.ready();
+  };
+
+  it('takes members over that were edited by hand, however many there are', async () => {
+    const ids = Array.from({ length: 300 }, (_, n) => `user-${n}`);
+    await open();
+    await file.addFeature('list');
+    await file.register('list', [...ids, 'bob']);
+    await eventually(() => rollout.isEnabledSync('list', 'bob'));
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace('      "bob"', '      "eve"'));
+    await eventually(() => rollout.isEnabledSync('list', 'eve'));
+    expect(rollout.isEnabledSync('list', 'bob')).toBe(false);
+  });
+
+  it('tells two files apart that went different ways from one', async () => {
+    await open();
+    await file.addFeature('chat');
+    const before = readFileSync(path, 'utf8');
+    await file.setPercentage('chat', 100);
+    await eventually(() => rollout.isEnabledSync('chat', 'ann'));
+    const [one, other] = [`${path}.one`, `${path}.other`];
+    writeFileSync(other, before);
+    const away = new Rollout(new FileBackend(other));
+    await away.disable('chat');
+    await away.close();
+    renameSync(path, one);
+    renameSync(other, path);
+    await eventually(() => !file.isEnabledSync('chat', 'ann'));
+    await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+    expect(rollout.decideSync('chat', 'ann').reason).toBe('DISABLED');
+  });
+});
+
+it('is as old as what it is a replica of', async () => {
+  const source = new HttpSource(async () => ({ body: { features: { chat: {} } } }), {
+    pollMs: 60_000,
+  });
+  await source.ready(1_000);
+  await delay(100);
+  const rollout = new Rollout(new ReplicaBackend(source, { pollMs: 10, maxStaleMs: 150 }));
+  const events: string[] = [];
+  for (const kind of ['stale', 'recovered'] as const) rollout.on(kind, () => events.push(kind));
+  await rollout.ready();
+  expect(rollout.health().ageMs).toBeGreaterThanOrEqual(100);
+  await eventually(() => rollout.health().state === 'stale');
+  await delay(100);
+  expect(events).toEqual(['stale']);
+  await source.refresh();
+  await eventually(() => rollout.health().state === 'ready');
+  expect(events).toEqual(['stale', 'recovered']);
+  await rollout.close();
+});
 
 const ANN = 'ann';
 

@@ -223,6 +223,7 @@ const NO_RECORD = '0|||';
 function nothing(): Kept {
   return {
     epoch: randomUUID(),
+    origin: undefined,
     documentWrites: 0,
     memberWrites: 0,
     lastChange: 0,

@@ -247,6 +247,31 @@ describe('what is at a URL', () => {
 });
 
 describe('what can not be used', () => {
+  it('is one feature alone where only that nests too deep', async () => {
+    const source = await ready();
+    const deep = '['.repeat(9_000) + ']'.repeat(9_000);
+    server.answer = answerWith(`{"features":{"chat":{"data":${deep}},"list":{"percentage":100}}}`);
+    await source.refresh();
+    const rollout = new Rollout(source);
+    expect(rollout.decideSync('chat', 'ann').code).toBe('CORRUPT_FEATURE');
+    expect(rollout.isEnabledSync('list', 'ann')).toBe(true);
+  });
+
+  it.each([
+    [
+      'features',
+      { features: Object.fromEntries(Array.from({ length: 20_001 }, (_, n) => [n, {}])) },
+    ],
+    ['members', { features: { a: {} }, members: { a: Array(1_000_001).fill(1) } }],
+  ])('is what has more %s than fit in memory', async (what, body) => {
+    const source = await ready();
+    server.answer = answerWith(JSON.stringify(body));
+    await source.refresh();
+    expect(await problemOf(source)).toMatchObject({
+      message: expect.stringContaining(`\`${what}\` are`),
+    });
+  });
+
   it.each([
     ['', /empty body/],
     [' \n', /empty body/],
@@ -261,7 +286,6 @@ describe('what can not be used', () => {
     ['{ "features": {"chat":{}}, "members": { "chat": [""] } }', /members\.chat\[0\]/],
     ['{ "features": {}, "members": { "chat": ["ann"] } }', /members\.chat is of no feature/],
     ['{ "features": {}, "store": { "epoch": 1 } }', /`store` is not as it was written/],
-    [`{"features":{"chat":{"data":${'['.repeat(9_000)}${']'.repeat(9_000)}}}}`, /./],
   ])('keeps what was there before, and says where: %j', async (text, where) => {
     const source = await ready();
     const events = heard(source);
