@@ -655,6 +655,25 @@ describe('groups', () => {
     expect(errors).toHaveLength(3);
   });
 
+  it('that fail under ever other names are reported at a bounded rate', async () => {
+    const clock = jest.spyOn(performance, 'now').mockReturnValue(1_000);
+    const report = async () => {
+      for (let n = 0; n < 1_100; n++) {
+        const group = `group-${n}`;
+        rollout.defineGroup(group, () => fail('db down'));
+        await rollout.update('chat', { groups: [group] });
+        await rollout.isEnabled('chat', 'ann');
+      }
+    };
+    await report();
+    await report();
+    expect(errors).toHaveLength(1_000);
+    clock.mockReturnValue(1_000 + REPORT_EVERY_MS);
+    await report();
+    clock.mockRestore();
+    expect(errors).toHaveLength(2_000);
+  });
+
   it.each([
     ['all', () => true],
     ['NONE', () => true],

@@ -22,7 +22,8 @@ export class TcpProxy {
   private readonly pairs = new Set<Pair>();
 
   private constructor(
-    private readonly to: number,
+    /** Where new connections lead. */
+    public to: number,
     readonly port: number,
   ) {}
 

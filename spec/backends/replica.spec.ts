@@ -12,6 +12,7 @@ import { ReplicaBackend, type ReplicaBackendOptions } from '../../lib/backends/r
 import type { HanoiError } from '../../lib/errors.js';
 import { Rollout, type RolloutOptions } from '../../lib/rollout.js';
 import { RedisServer, useRedis } from '../redis-server.js';
+import { TcpProxy } from '../tcp-proxy.js';
 import { backendContract } from './contract.js';
 
 const redis = useRedis();
@@ -413,3 +414,92 @@ async function* many(count: number) {
 async function eventually(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
+
+describe('a replica over lists that are not held, while the store hangs', () => {
+  it('answers by its own copy, which is newer than what the store said last', async () => {
+    const server = await RedisServer.start();
+    const own = new Redis(server.port);
+    own.on('error', () => {});
+    const writer = new Rollout(new RedisSetBackend(own));
+    const rollout = new Rollout(new ReplicaBackend(new RedisSetBackend(own, { timeoutMs: 50 })));
+    try {
+      await writer.addFeature('on', { percentage: 100 });
+      await writer.addFeature('half', { percentage: 50 });
+      await writer.addFeature('vip');
+      for (const name of ['half', 'vip']) await writer.register(name, ANN);
+      await rollout.ready();
+      await rollout.snapshot(ANN);
+      await writer.disable('on');
+      await writer.setPercentage('half', 0);
+      await writer.addFeature('new', { percentage: 100 });
+      await eventually(() => rollout.decideSync('new', 'zed').enabled);
+      server.signal('SIGSTOP');
+      const snapshot = await rollout.snapshot('zed');
+      expect(snapshot.decide('on').reason).toBe('DISABLED');
+      expect(snapshot.isEnabled('new')).toBe(true);
+      expect(snapshot.decide('vip')).toMatchObject({ enabled: false, code: 'STORE_TIMEOUT' });
+      await rollout.runAs('zoe', () => expect(rollout.isEnabledSync('new')).toBe(true), {
+        pinned: true,
+      });
+      for (let n = 0; n < 20; n++) {
+        expect(await rollout.decide('half', `user-${n}`)).toMatchObject({
+          enabled: false,
+          code: expect.stringMatching(/^STORE_/),
+        });
+      }
+    } finally {
+      server.signal('SIGCONT');
+      await rollout.close();
+      await writer.close();
+      own.disconnect();
+      await server.stop();
+    }
+  });
+});
+
+it('catches up by the longer way where the logs take too long to be read', async () => {
+  const server = await RedisServer.start();
+  const proxy = await TcpProxy.start(server.port);
+  const direct = new Redis(server.port);
+  const through = new Redis(proxy.port);
+  through.on('error', () => {});
+  const writer = new Rollout(new RedisBackend(direct));
+  const rollout = new Rollout(new ReplicaBackend(new RedisBackend(through), { pollMs: 100 }));
+  try {
+    const settings = (n: number) => ({ percentage: n / 100, data: { text: 'x'.repeat(50_000) } });
+    await writer.addFeature('long', settings(0));
+    await writer.addFeature('kill', { percentage: 100 });
+    await rollout.ready();
+    proxy.bytesPerMs = 10_000;
+    await proxy.refuse();
+    for (let n = 1; n <= 40; n++) await writer.update('long', settings(n));
+    await writer.disable('kill');
+    await proxy.accept();
+    await eventually(() => !rollout.isEnabledSync('kill', ANN));
+  } finally {
+    await rollout.close();
+    await writer.close();
+    through.disconnect();
+    direct.disconnect();
+    await proxy.stop();
+    await server.stop();
+  }
+}, 20_000);
+
+it('tells of what happens in the name of nobody, whoever asked for a look', async () => {
+  const source = new MemoryBackend();
+  const rollout = new Rollout(new ReplicaBackend(source, { pollMs: 10 }));
+  // As where a channel is forbidden: only the poll finds out.
+  source.subscribe = () => () => {};
+  await rollout.addFeature('chat');
+  await rollout.runAs(ANN, () => rollout.setPercentage('chat', 1), { pinned: true });
+  const current: unknown[] = [];
+  rollout.on('change', () => current.push(rollout.currentSubject()));
+  const writer = new Rollout(source);
+  await rollout.runAs(ANN, () => rollout.setPercentage('chat', 2));
+  current.length = 0;
+  await writer.setPercentage('chat', 3);
+  await eventually(() => current.length > 0);
+  expect(current).toEqual([undefined]);
+  await rollout.close();
+});

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { matcherOf, parsePattern } from '../../lib/domain/pattern.js';
+import { createFeature } from '../../lib/domain/validate.js';
 import { HanoiError } from '../../lib/errors.js';
 import { holds } from '../property.js';
 
@@ -214,4 +215,14 @@ describe('what is refused', () => {
       }),
     );
   });
+});
+
+it('a feature’s patterns take a bounded time together', () => {
+  const slow = (n: number) => ({ source: `^[ab]*a[ab]{${n}}c$` });
+  const create = (patterns: { source: string }[]) => createFeature('f', 'id', { patterns });
+  create(Array.from({ length: 1_000 }, (_, n) => ({ source: `^prefix-${n}` })));
+  create([slow(400), slow(401), slow(402), slow(403)]);
+  expect(() => create([400, 401, 402, 403, 404].map(slow))).toThrow(
+    expect.objectContaining({ code: 'INVALID_FEATURE', path: 'patterns' }),
+  );
 });

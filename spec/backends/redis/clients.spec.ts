@@ -1,7 +1,8 @@
 import { Redis } from 'ioredis';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { Rollout } from '../../../lib/rollout.js';
-import { useRedis } from '../../redis-server.js';
+import { RedisServer, useRedis } from '../../redis-server.js';
+import { TcpProxy } from '../../tcp-proxy.js';
 
 const redis = useRedis();
 const BACKENDS = [RedisBackend, RedisSetBackend];
@@ -126,3 +127,22 @@ it.each(BACKENDS)(
     expect(await rollout.register('chat', 'more')).toBe(1);
   },
 );
+
+it('keeps deadlines of its own beside a client with a short one', async () => {
+  const server = await RedisServer.start();
+  const proxy = await TcpProxy.start(server.port);
+  const app = new Redis(proxy.port, { commandTimeout: 40 });
+  app.on('error', () => {});
+  const rollout = new Rollout(new RedisBackend(app));
+  try {
+    await rollout.addFeature('chat', { percentage: 100 });
+    proxy.delayMs = 40;
+    expect(await rollout.decide('chat', 'ann')).toMatchObject({ reason: 'STATIC' });
+    expect(await rollout.register('chat', 'ann')).toBe(1);
+  } finally {
+    await rollout.close();
+    app.disconnect();
+    await proxy.stop();
+    await server.stop();
+  }
+});

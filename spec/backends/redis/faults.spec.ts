@@ -330,41 +330,49 @@ describe.each(BACKENDS)('given a %p', (Backend) => {
     expect(client.listenerCount('end')).toBe(0);
   });
 
-  it('takes what another store lacks for lost, not for unknown', async () => {
-    const server = await startServer();
-    const client = clientOf(server.port);
-    const rollout = new Rollout(new Backend(client, OPTIONS), {
-      unknownFeature: true,
-      defaults: { kept: true },
-    });
-    opened.push(() => rollout.close());
-    const losses: unknown[] = [];
-    rollout.on('dataLoss', (health) => losses.push(health));
-    rollout.on('error', () => {});
-    for (const name of ['secret', 'kept', 'both']) await rollout.addFeature(name);
-    await rollout.remove('kept');
-    await rollout.addFeature('kept');
-    await rollout.snapshot('ann');
-    await client.flushall();
-    const other = rolloutOn(Backend, client);
-    await other.addFeature('both', { percentage: 100 });
-    const lost = { enabled: false, errorCode: 'GENERAL', code: 'STORE_UNAVAILABLE' };
-    for (let check = 0; check < 3; check++) {
-      const flags = await rollout.snapshot('ann');
-      expect(flags.decide('secret')).toMatchObject(lost);
-      expect(await rollout.decide('secret', 'ann')).toMatchObject(lost);
-      expect(await rollout.decide('kept', 'ann')).toMatchObject({ ...lost, enabled: true });
-      expect(await rollout.decide('both', 'ann')).toMatchObject({ reason: 'STATIC' });
-      expect(await rollout.decide('never', 'ann')).toMatchObject({ errorCode: 'FLAG_NOT_FOUND' });
-      expect(new Set(Object.keys(flags.toJSON()))).toEqual(new Set(['both', 'kept', 'secret']));
-    }
-    expect(losses).toHaveLength(1);
-    await other.addFeature('secret', { percentage: 100 });
-    expect((await rollout.decide('secret', 'ann')).reason).toBe('STATIC');
-    await other.remove('secret');
-    expect((await rollout.decide('secret', 'ann')).errorCode).toBe('FLAG_NOT_FOUND');
-    expect((await rollout.snapshot('ann')).decide('secret').errorCode).toBe('FLAG_NOT_FOUND');
-  });
+  it.each(['decide', 'snapshot'] as const)(
+    'takes what another store lacks for lost, not for unknown, to the %s that notices',
+    async (first) => {
+      const server = await startServer();
+      const client = clientOf(server.port);
+      const rollout = new Rollout(new Backend(client, OPTIONS), {
+        unknownFeature: true,
+        defaults: { kept: true },
+      });
+      opened.push(() => rollout.close());
+      const losses: unknown[] = [];
+      rollout.on('dataLoss', (health) => losses.push(health));
+      rollout.on('error', () => {});
+      for (const name of ['secret', 'kept', 'both']) await rollout.addFeature(name);
+      await rollout.remove('kept');
+      await rollout.addFeature('kept');
+      await rollout.snapshot('ann');
+      await client.flushall();
+      const other = rolloutOn(Backend, client);
+      await other.addFeature('both', { percentage: 100 });
+      if (first === 'decide') {
+        expect(await rollout.decide('secret', 'ann')).toMatchObject({
+          ...{ enabled: false, code: 'STORE_UNAVAILABLE' },
+        });
+      }
+      const lost = { enabled: false, errorCode: 'GENERAL', code: 'STORE_UNAVAILABLE' };
+      for (let check = 0; check < 3; check++) {
+        const flags = await rollout.snapshot('ann');
+        expect(flags.decide('secret')).toMatchObject(lost);
+        expect(await rollout.decide('secret', 'ann')).toMatchObject(lost);
+        expect(await rollout.decide('kept', 'ann')).toMatchObject({ ...lost, enabled: true });
+        expect(await rollout.decide('both', 'ann')).toMatchObject({ reason: 'STATIC' });
+        expect(await rollout.decide('never', 'ann')).toMatchObject({ errorCode: 'FLAG_NOT_FOUND' });
+        expect(new Set(Object.keys(flags.toJSON()))).toEqual(new Set(['both', 'kept', 'secret']));
+      }
+      expect(losses).toHaveLength(1);
+      await other.addFeature('secret', { percentage: 100 });
+      expect((await rollout.decide('secret', 'ann')).reason).toBe('STATIC');
+      await other.remove('secret');
+      expect((await rollout.decide('secret', 'ann')).errorCode).toBe('FLAG_NOT_FOUND');
+      expect((await rollout.snapshot('ann')).decide('secret').errorCode).toBe('FLAG_NOT_FOUND');
+    },
+  );
 
   it('waits for a long reply on a slow link, rather than ending it', async () => {
     const server = await startServer();
@@ -466,3 +474,30 @@ function everythingIn(error: unknown): string {
   }
   return parts.join('\n');
 }
+
+describe.each([RedisBackend, RedisSetBackend])('behind an address that moves, a %p', (Backend) => {
+  it('leaves a server that became a replica, and writes to the new master', async () => {
+    const [one, other] = [await RedisServer.start(), await RedisServer.start()];
+    const proxy = await TcpProxy.start(one.port);
+    const [oneself, another] = [new Redis(one.port), new Redis(other.port)];
+    const client = new Redis(proxy.port, {
+      reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+    });
+    client.on('error', () => {});
+    const rollout = new Rollout(new Backend(client));
+    try {
+      await rollout.addFeature('chat');
+      proxy.to = other.port;
+      await oneself.call('REPLICAOF', '127.0.0.1', String(other.port));
+      await rollout.addFeature('list');
+      await rollout.register('list', 'ann');
+      expect(await another.hkeys('{hanoi}:features')).toEqual(['list']);
+    } finally {
+      await rollout.close();
+      for (const each of [client, oneself, another]) each.disconnect();
+      await proxy.stop();
+      await one.stop();
+      await other.stop();
+    }
+  });
+});

@@ -5,6 +5,7 @@ import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { RedisServer } from '../../redis-server.js';
 import { isInSync, until, untilFollowed } from '../../replication.js';
+import { TcpProxy } from '../../tcp-proxy.js';
 
 let master: RedisServer;
 let replica: RedisServer;
@@ -118,3 +119,23 @@ describe.each([RedisBackend, RedisSetBackend])('a %p that waits for a replica', 
     expect(() => new Backend(client, { waitForReplicas: -1 })).toThrow('`waitForReplicas`');
   });
 });
+
+it.each([RedisBackend, RedisSetBackend])(
+  'waits for a replica that is far with %p',
+  async (Backend) => {
+    const proxy = await TcpProxy.start(master.port);
+    const far = await RedisServer.start(['--replicaof', '127.0.0.1', `${proxy.port}`]);
+    try {
+      await until('the far one is in sync', () => isInSync(far));
+      await untilFollowed(master, 2);
+      proxy.delayMs = 150;
+      const rollout = open(Backend, { waitForReplicas: 2, operationTimeoutMs: 3_000 });
+      await rollout.addFeature('chat');
+      expect(await rollout.register('chat', 'ann')).toBe(1);
+    } finally {
+      await far.stop();
+      await proxy.stop();
+    }
+  },
+  20_000,
+);
