@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { createFeature, parseId } from '../../domain/validate.js';
-import { HanoiError, invalid, refuseUnknownOptions, withoutValue } from '../../errors.js';
+import type { Feature } from '../../domain/feature.js';
+import { createFeature, type FeatureSettings, parseId } from '../../domain/validate.js';
+import { HanoiError, hasCode, invalid, refuseUnknownOptions, withoutValue } from '../../errors.js';
 import type { Head } from '../backend.js';
 import { splitList } from '../comma-list.js';
 import { PolledSource } from '../polled-source.js';
@@ -10,7 +11,7 @@ import { State } from '../state.js';
 import { closed } from '../state-source.js';
 import { type Kept, type KeptFeature, Store } from '../store.js';
 import { Connection, keyPrefixOf } from './connection.js';
-import { parseRolloutGemRecord } from './rollout-gem-record.js';
+import { readRolloutGemRecord } from './rollout-gem-record.js';
 
 export interface RolloutGemSourceOptions {
   /** What a Redis::Namespace puts before the gem's keys: `myapp` where they are `myapp:feature:…`. */
@@ -186,9 +187,9 @@ export class RolloutGemSource extends PolledSource<GemState> {
 
   private keptOf(name: string, record: string, known: Head | undefined): KeptFeature {
     try {
-      const { settings, members } = parseRolloutGemRecord(record, this.randomize);
+      const { settings, members } = readRolloutGemRecord(record, this.randomize);
       for (const member of members) parseId(member, 'users');
-      const first = createFeature(name, idOf(name), settings);
+      const first = featureOf(name, settings);
       const head = headOf(name, known, stampOf({ ...first, revision: 0 }), members);
       return {
         head,
@@ -247,6 +248,16 @@ function headOf(
     document,
     members: members.length === 0 ? 0 : stampOf(members),
   });
+}
+
+/** Without its data where that can't be kept here: it decides nothing. INVALID_FEATURE. */
+function featureOf(name: string, settings: FeatureSettings): Feature {
+  try {
+    return createFeature(name, idOf(name), settings);
+  } catch (error) {
+    if (!hasCode(error, 'INVALID_FEATURE') || !/^data\b/.test(error.path ?? '')) throw error;
+    return createFeature(name, idOf(name), { ...settings, data: {} });
+  }
 }
 
 /** The gem has no such thing; a name can be too long to be one. */
