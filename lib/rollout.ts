@@ -195,9 +195,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
         decisions = this.decideAll(view, who, true);
       }
       const { stale } = view;
-      return new Snapshot<Features>(decisions, (name) =>
-        stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause),
-      );
+      return new Snapshot<Features>(decisions, (name) => {
+        // A source can look for what it was asked about in vain.
+        this.source.local?.get(name);
+        return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
+      });
     } catch (cause) {
       return new Snapshot<Features>(new Map(), (name) => this.unavailable(name, cause));
     }
