@@ -11,7 +11,7 @@ import type { Store } from './store.js';
 export interface Pace {
   /** Between two questions, 10% more or less. */
   readonly pollMs: number;
-  /** How long one may take. */
+  /** How long an answer may take to arrive. */
   readonly timeoutMs: number;
   /** How old the state may get before its answers say STALE; four times `pollMs` if undefined. */
   readonly maxStaleMs: number | undefined;
@@ -94,13 +94,16 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
 
   /**
    * The state of the store, confirmed at `sentAt`; undefined where the one that is held is still
-   * the present one. It may take until `deadline` (`performance.now()`): then `signal` aborts it,
-   * and what it brings counts no more, so what it changes in the source has to be in the state.
+   * the present one. It may take until `deadline` (`performance.now()`) to call `arrived`: else
+   * `signal` aborts it, as the source's end does at any time, and what it brings counts no more, so
+   * what it changes in the source has to be in the state. What it makes of what has arrived takes
+   * as long as this process is busy.
    */
   protected abstract fetch(
     sentAt: number,
     deadline: number,
     signal: AbortSignal,
+    arrived: () => void,
   ): Promise<Held | undefined>;
 
   /** What `fetch` brought is taken over, or what was held is confirmed. */
@@ -169,12 +172,20 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
     return new Promise<Held | undefined>((resolve, reject) => {
       // Nothing else ends what heeds no signal.
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      let hasArrived: boolean = false;
+      const expire = () => {
+        if (!hasArrived) aborting.abort(timedOut());
+      };
       // What has arrived by then is read first: where this process was busy, it was not late.
-      const timer = setTimeout(() => setImmediate(() => aborting.abort(timedOut())), timeoutMs);
+      const timer = setTimeout(() => setImmediate(expire), timeoutMs);
       timer.unref();
-      this.fetch(sentAt, sentAt + timeoutMs, signal)
+      const arrived = () => {
+        hasArrived = true;
+        clearTimeout(timer);
+      };
+      this.fetch(sentAt, sentAt + timeoutMs, signal, arrived)
         .then(resolve, reject)
-        .finally(() => clearTimeout(timer));
+        .finally(arrived);
     });
   }
 

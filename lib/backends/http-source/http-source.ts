@@ -96,9 +96,11 @@ export class HttpSource extends PolledSource<VersionState> {
     sentAt: number,
     _deadline: number,
     signal: AbortSignal,
+    arrived: () => void,
   ): Promise<VersionState | undefined> {
     const held = this.state;
     const found = await this.ask(held.etag, signal);
+    arrived();
     if (found === undefined) {
       if (!this.isNothing) return undefined;
       throw new HanoiError('STORE_UNAVAILABLE', `${this.place} has given nothing yet.`);

@@ -20,7 +20,7 @@ export interface RolloutGemSourceOptions {
   randomizePercentage?: boolean;
   /** How often everything is read, in ms, 10% more or less. From 10; default 1,000. */
   pollMs?: number;
-  /** How long that may take, in ms. From 1; default 1,000. */
+  /** How long Redis may take to answer, in ms. From 1; default 1,000. */
   timeoutMs?: number;
   /** How old what is held may get, in ms, before its answers say STALE. Default four times `pollMs`. */
   maxStaleMs?: number;
@@ -116,16 +116,22 @@ export class RolloutGemSource extends PolledSource<GemState> {
     this.begin();
   }
 
-  protected async fetch(sentAt: number, deadline: number): Promise<GemState | undefined> {
+  protected async fetch(
+    sentAt: number,
+    deadline: number,
+    signal: AbortSignal,
+    arrived: () => void,
+  ): Promise<GemState | undefined> {
     const { state } = this;
     await this.connection.ready(deadline, true);
     const { index, records } = await this.recordsBy(deadline);
+    arrived();
     const hasRecords = Array.from(records.values()).some((record) => record !== null);
     if (index === null && !hasRecords && state.kept.features.size > 0) throw lost();
     this.isLost = false;
     const isKnown = index === state.index && isSame(records, state.records);
     if (isKnown && !this.isNothing) return undefined;
-    const kept = await this.parse(records, new Set(namesIn(index)));
+    const kept = await this.parse(records, new Set(namesIn(index)), signal);
     const store = Store.of(kept, 0, Date.now, state.store);
     return new GemState(kept, store, sentAt, index, records, (name) => this.miss(name));
   }
@@ -163,7 +169,11 @@ export class RolloutGemSource extends PolledSource<GemState> {
   }
 
   /** What has not changed since is taken over. */
-  private async parse(records: Records, indexed: ReadonlySet<string>): Promise<Kept> {
+  private async parse(
+    records: Records,
+    indexed: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<Kept> {
     const { kept: before, records: old } = this.state;
     const features = new Map<string, KeptFeature>();
     let [documentWrites, memberWrites] = [before.documentWrites, before.memberWrites];
@@ -179,7 +189,9 @@ export class RolloutGemSource extends PolledSource<GemState> {
       if (feature.head.document !== known?.head.document) documentWrites++;
       if (feature.head.members !== (known?.head.members ?? 0)) memberWrites++;
       features.set(name, feature);
-      if (++count % AT_ONCE === 0) await nextTurn();
+      if (++count % AT_ONCE !== 0) continue;
+      await nextTurn();
+      signal.throwIfAborted();
     }
     for (const name of before.features.keys()) if (!features.has(name)) documentWrites++;
     return { ...before, documentWrites, memberWrites, features };

@@ -16,6 +16,7 @@ import { RedisServer } from '../../redis-server.js';
 import { TcpProxy } from '../../tcp-proxy.js';
 
 const redis = useMonitoredRedis();
+beforeEach(() => redis.client.flushall());
 
 let closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -109,11 +110,32 @@ describe('a source on the keys of the rollout gem', () => {
     expect(await sent()).toEqual([['mget', 3]]);
   });
 
+  it('reads 10,000 features in an app that is busy, however long it takes', async () => {
+    const names = Array.from({ length: 10_000 }, (_, n) => `feature-${n}`);
+    await redis.client.mset(names.flatMap((name) => [`feature:${name}`, '100.0|ann||{}']));
+    await index(...names);
+    const working = setInterval(() => {
+      const until = performance.now() + 15;
+      while (performance.now() < until);
+    }, 1);
+    try {
+      const { rollout } = follow({ timeoutMs: 300 });
+      const began = performance.now();
+      expect(await rollout.ready({ timeoutMs: 20_000 })).toMatchObject({ error: undefined });
+      const { ageMs } = rollout.health();
+      // As of the question, not of the end of reading.
+      expect(ageMs).toBeGreaterThan((performance.now() - began) / 2);
+      expect(rollout.isEnabledSync('feature-9999', 'bob')).toBe(true);
+    } finally {
+      clearInterval(working);
+    }
+  }, 30_000);
+
   it('asks nothing for a check', async () => {
     await set('chat', '50|||{}');
     await index('chat');
-    const { rollout } = follow();
-    await rollout.ready();
+    const { source, rollout } = follow();
+    await source.refresh();
     const commands = await redis.sent(async () => {
       for (let n = 0; n < 100; n++) await rollout.isEnabled('chat', n);
     });
