@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { HanoiError } from '../../errors.js';
 import { LONGEST_FILE } from '../features-file.js';
 import { Postponement } from '../polled-source.js';
@@ -78,7 +79,10 @@ export function placeOf({ origin, pathname }: URL): string {
   return origin + pathname;
 }
 
-/** Asks at a URL, with ETags. */
+/**
+ * Asks at a URL, with ETags. What it gives as one names the URL too that had it, after redirects:
+ * another one can have another version of that ETag.
+ */
 export function overHttp(
   url: URL,
   headers: RequestHeaders,
@@ -96,18 +100,21 @@ export function overHttp(
       if (!sent.has('accept')) sent.set('accept', 'application/json');
       // What a cache between here and there holds is of unknown age.
       sent.set('cache-control', 'no-cache');
-      if (etag !== undefined) sent.set('if-none-match', etag);
+      const here = `${createHash('sha256').update(at.href).digest('hex')} `;
+      const known = etag?.startsWith(here) ? etag.slice(here.length) : undefined;
+      if (known !== undefined) sent.set('if-none-match', known);
       // fetch itself would take the app's headers along to wherever it is sent.
       const response = await reach(at, { headers: sent, redirect: 'manual', signal }, place);
       const { status } = response;
       if (response.ok) {
+        const given = response.headers.get('etag');
         return {
           body: await textOf(response, place),
-          etag: response.headers.get('etag') ?? undefined,
+          etag: given === null ? undefined : here + given,
         };
       }
       await response.body?.cancel().catch(() => {});
-      if (status === 304 && etag !== undefined) return undefined;
+      if (status === 304 && known !== undefined) return undefined;
       const location = response.headers.get('location');
       if (!REDIRECTS.has(status) || location === null) throw refusal(place, response);
       if (redirects === MOST_REDIRECTS) throw unavailable(`${place} redirects without end.`);

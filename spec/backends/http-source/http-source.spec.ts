@@ -508,6 +508,37 @@ describe('where it redirects', () => {
     expect(JSON.stringify(there)).not.toContain('s3cret');
   });
 
+  it.each([
+    ['by this process', async (source: HttpSource) => source],
+    [
+      'by another one, in a cache file',
+      async (source: HttpSource) => {
+        await source.close();
+        return open({ cacheFile }, `${server.url}/latest`);
+      },
+    ],
+  ])('what one place had is, asked %s, not taken for what another has', async (_, next) => {
+    let latest = '/v1';
+    server.answer = (response, asked) => {
+      if (asked.url === '/latest') response.writeHead(302, { location: latest }).end();
+      else answerWith(asked.url === '/v1' ? ON : OFF, '"1"')(response, asked);
+    };
+    let source = await ready({ cacheFile }, `${server.url}/latest`);
+    await source.refresh();
+    expect(server.asked.map(({ headers }) => headers['if-none-match'])).toEqual(
+      // Where it was found, and there alone.
+      [undefined, undefined, undefined, '"1"'],
+    );
+    latest = '/v2';
+    source = await next(source);
+    await source.refresh();
+    expect(isOn(source)).toBe(false);
+    expect(source.health().state).toBe('ready');
+    expect(server.asked.find(({ url }) => url === '/v2')?.headers).not.toHaveProperty(
+      'if-none-match',
+    );
+  });
+
   it.each<[string, (at: { there: string }) => string | undefined]>([
     ['round and round', () => '/'],
     ['to a file', () => 'file:///etc/passwd'],
