@@ -210,7 +210,7 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
   }
 
   protected failed(error: unknown): void {
-    const problem = error instanceof HanoiError ? error : failure(error);
+    const problem = problemOf(error);
     this.problem = problem;
     if (this.state.stale !== undefined) this.spoil(problem);
     if (++this.polling.failures === MOST_FAILURES) this.tell('degraded', problem);
@@ -224,10 +224,11 @@ export abstract class PolledSource<Held extends State> extends StateSource<Held>
   }
 }
 
-/** Not the error itself: it is somebody else's, and can show anything. */
-function failure(error: unknown): HanoiError {
+/** Not the error itself where it is somebody else's, which can show anything. */
+function problemOf(error: unknown): HanoiError {
   let what = '';
   try {
+    if (error instanceof HanoiError) return error;
     const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
     what = [name, code].filter((word) => typeof word === 'string').join(' ');
   } catch {
