@@ -143,6 +143,13 @@ export class HttpSource extends PolledSource<VersionState> {
     const found = await this.latest({ etag, signal });
     if (found === undefined) return undefined;
     const { body, etag: given } = (found ?? {}) as Partial<LatestVersion>;
+    const unread = [found, body].map(kindOf).find((kind) => UNREAD.has(kind));
+    if (unread !== undefined) {
+      throw new HanoiError(
+        'STORE_UNAVAILABLE',
+        `${this.place} gave a ${unread}: read it, and give { body: await response.text() }.`,
+      );
+    }
     if (
       body === undefined ||
       body === null ||
@@ -205,6 +212,14 @@ export class HttpSource extends PolledSource<VersionState> {
     }
     this.cacheProblem = error;
   }
+}
+
+/** What has the body of an answer, and is not it. */
+const UNREAD = new Set(['Response', 'ReadableStream', 'Promise']);
+
+/** By its name: fetch can be another one than Node's own. */
+function kindOf(value: unknown): string {
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
 }
 
 function textOf(body: LatestVersion['body']): string {

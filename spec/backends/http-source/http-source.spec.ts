@@ -755,6 +755,20 @@ describe('what a function gives', () => {
           },
         }),
     ],
+    [
+      'a rejection that throws when it is asked what it is',
+      () =>
+        Promise.reject(
+          new Proxy(
+            {},
+            {
+              getPrototypeOf() {
+                throw new Error('s3cret');
+              },
+            },
+          ),
+        ),
+    ],
   ])('is refused where it is %s', async (_, give) => {
     const source = open({}, give as unknown as Latest);
     const events = heard(source);
@@ -763,6 +777,19 @@ describe('what a function gives', () => {
     expect(source.health()).toMatchObject({ state: 'starting', error: 'STORE_UNAVAILABLE' });
     expect(kinds(events)).toEqual(['degraded']);
     expect(deep([events, await problemOf(source)])).not.toMatch(/s3cret|987654321/);
+  });
+
+  it.each<[string, () => unknown]>([
+    ['Response', () => fetch(server.url)],
+    ['Response', async () => ({ body: await fetch(server.url) })],
+    ['ReadableStream', async () => ({ body: (await fetch(server.url)).body })],
+    ['Promise', async () => ({ body: (await fetch(server.url)).text() })],
+  ])('is refused where it is a %s, and what to give is said', async (kind, give) => {
+    const source = open({}, give as unknown as Latest);
+    await source.refresh();
+    expect((await problemOf(source)).message).toBe(
+      `The function gave a ${kind}: read it, and give { body: await response.text() }.`,
+    );
   });
 
   it('too late is not taken, nor is the function waited for', async () => {
