@@ -7,6 +7,7 @@ import {
   type Stored,
   type Write,
 } from './backends/backend.js';
+import { changesBetween } from './backends/catch-up.js';
 import type { Feature } from './domain/feature.js';
 import {
   changedMeanwhile,
@@ -42,14 +43,23 @@ export interface CopyReport {
   readonly same: readonly string[];
   /** Those that are there otherwise, and were left alone. */
   readonly skipped: readonly string[];
-  /** Those that can't be read, here or there (CORRUPT_FEATURE), and were left alone. */
+  /**
+   * Those that can't be read, here or there (CORRUPT_FEATURE), and were left alone; and those that
+   * changed faster than they could be copied (CONFLICT): to copy again goes on with them.
+   */
   readonly problems: readonly HanoiError[];
 }
 
 type Outcome = Exclude<keyof CopyReport, 'problems'>;
 
-/** Of a feature that changes while it is copied, so often; then CONFLICT. */
+/** Of a feature that changes while it is copied, faster than its history tells; then CONFLICT. */
 const MOST_ATTEMPTS = 5;
+
+/** As often, while members are read, what has changed is looked up: a history is soon trimmed. */
+const CATCH_UP_MS = 100;
+
+/** So many of the last changes are looked into. */
+const CATCH_UP = 1_000;
 
 const DEFAULTS = {
   dryRun: false,
@@ -74,18 +84,26 @@ interface Incomplete extends Feature {
  * replaced answers meanwhile by its old document and members some of which are the new ones. To
  * call it again after it failed, or was killed, goes on; what is there already is not written again.
  *
- * Where the source can't be read, nothing is written. CONFLICT for a feature that goes on changing.
+ * Where the source can't be read at the start, nothing is written. Where it, or the target, fails
+ * later, this rejects, and what was written until then stays. INVALID_ARGUMENT; READ_ONLY, also of
+ * a dry run.
  */
 export async function copyFeatures(
   from: Source,
   to: Backend,
   options: CopyOptions = {},
 ): Promise<CopyReport> {
+  refuseOthers(from, to);
+  if (!isObject(options)) throw invalid('an object of options', options);
   refuseUnknownOptions(options, Object.keys(DEFAULTS));
   const { dryRun, names, onConflict, actor, note, onProgress } = { ...DEFAULTS, ...options };
   if (typeof dryRun !== 'boolean') throw invalid('`dryRun` to be true or false', dryRun);
   if (onConflict !== 'skip' && onConflict !== 'replace') {
     throw invalid("`onConflict` to be 'skip' or 'replace'", onConflict);
+  }
+  if (names !== undefined && !isList(names)) throw invalid('`names` to be a list of names', names);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalid('`onProgress` to be a function', onProgress);
   }
   const { features } = await from.loadAll();
   const wanted = names === undefined ? [...features.keys()] : [...new Set(names)];
@@ -100,12 +118,37 @@ export async function copyFeatures(
       const outcome = await copy.run(dryRun, onConflict === 'replace');
       if (outcome !== undefined) report[outcome].push(name);
     } catch (error) {
-      if (!hasCode(error, 'CORRUPT_FEATURE')) throw error;
+      if (!hasCode(error, 'CORRUPT_FEATURE') && !hasCode(error, 'CONFLICT')) throw error;
       problems.push(error);
     }
     onProgress?.({ done: at + 1, of: wanted.length });
   }
   return { ...report, problems };
+}
+
+/** By shape: a backend of another copy of the package is one too. READ_ONLY, INVALID_ARGUMENT. */
+function refuseOthers(from: Source, to: Backend): void {
+  const isSource = (given: Partial<Source> | null | undefined) =>
+    typeof given?.loadAll === 'function';
+  if (!isSource(from) || !isSource(to)) {
+    // Not what was given: a Rollout or a client can have a password in it.
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      `Expected a backend to copy ${isSource(from) ? 'to' : 'from'}; of a Rollout, the one that it was made with.`,
+    );
+  }
+  if (typeof (to as Partial<Backend>).write !== 'function') {
+    throw new HanoiError('READ_ONLY', 'What is to be copied to only reads.');
+  }
+}
+
+/** A text is one of its letters. */
+function isList(names: unknown): boolean {
+  return isObject(names) && Symbol.iterator in names;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 /** A document, the head it has, and how many members there are. */
@@ -146,16 +189,18 @@ class Copying {
           return this.outcome;
         }
         const isBegun = target.document.incomplete === true;
-        const isSame =
-          isDeepStrictEqual(settingsOf(source.document), settingsOf(target.document)) &&
-          source.count === target.count;
-        if (!isBegun && !isSame && !isReplacing) return this.outcome ?? 'skipped';
-        const difference = await this.difference(source, target);
+        const isAsked = isBegun || isReplacing;
+        const isAlike = isSame(source.document, target.document) && source.count === target.count;
+        if (!isAsked && !isAlike) return this.outcome ?? 'skipped';
+        const { document, ids } = await this.whole(source);
+        const difference = await this.difference(ids, target);
         const { add, remove } = difference;
-        if (isSame && add.length + remove.length === 0) return this.outcome ?? 'same';
-        if (!isBegun && !isReplacing) return this.outcome ?? 'skipped';
+        if (isSame(document, target.document) && add.length + remove.length === 0) {
+          return this.outcome ?? 'same';
+        }
+        if (!isAsked) return this.outcome ?? 'skipped';
         this.outcome ??= isBegun ? 'copied' : 'replaced';
-        if (!isDry) await this.bringUp(source.document, target, difference);
+        if (!isDry) await this.bringUp(document, target.document, difference);
         return this.outcome;
       } catch (error) {
         const isMoved =
@@ -163,7 +208,7 @@ class Copying {
           hasCode(error, 'FEATURE_NOT_FOUND') ||
           hasCode(error, 'FEATURE_EXISTS');
         if (!isMoved) throw error;
-        if (attempt === MOST_ATTEMPTS) throw changedMeanwhile(this.name);
+        if (attempt === MOST_ATTEMPTS) throw outrun(this.name, error);
       }
     }
   }
@@ -171,27 +216,33 @@ class Copying {
   private async create(source: Found): Promise<void> {
     const { name, about } = this;
     const id = crypto.randomUUID();
-    const document = { ...source.document, id, revision: 1 };
     if (source.count <= MEMBERS_PER_WRITE) {
-      const add = await this.allOf(source);
-      await this.to.write({ name, expect: 'absent', document, add, ...about });
+      const { document, ids } = await this.whole(source);
+      // It has grown meanwhile.
+      if (ids.size > MEMBERS_PER_WRITE) throw changedMeanwhile(name);
+      const first = { ...document, id, revision: 1 };
+      await this.to.write({ name, expect: 'absent', document: first, add: [...ids], ...about });
       return;
     }
-    const begun: Incomplete = { ...document, enabled: false, incomplete: true };
+    const begun: Incomplete = {
+      ...{ ...source.document, id, revision: 1 },
+      enabled: false,
+      incomplete: true,
+    };
     await this.to.write({ name, expect: 'absent', document: begun, ...about });
-    for await (const some of this.from.members(name)) {
+    const reading = new Reading(this.from, name, source);
+    for await (const some of reading.members()) {
       for (const add of batchesOf(some)) {
-        await this.to.write({ name, expect: { id }, add, ...about });
+        await this.to.write({ name, expect: { id, revision: 1 }, add, ...about });
       }
     }
-    await this.refuseChanged(source);
-    await this.put({ ...document, revision: 2 }, { id, revision: 1 });
+    await this.bringUp(reading.document, begun, reading.changed());
   }
 
   /** Makes the target what the source is: its members first, then its document. */
   private async bringUp(
     document: Feature,
-    { document: { id, revision } }: Found,
+    { id, revision }: Feature,
     { add, remove }: Difference,
   ): Promise<void> {
     const { name, about } = this;
@@ -217,35 +268,89 @@ class Copying {
     await this.to.write({ name: this.name, expect, document: complete, ...members, ...this.about });
   }
 
-  /** What the target lacks, and what it has beside it. */
-  private async difference(source: Found, target: Found): Promise<Difference> {
-    const missing = new Set(await this.allOf(source));
+  /** What the target lacks of these, and what it has beside them. */
+  private async difference(ids: ReadonlySet<string>, target: Found): Promise<Difference> {
+    const missing = new Set(ids);
     const remove = new Set<string>();
-    const known = new Set<string>();
     if (target.count > 0) {
-      // A batch can bring an id twice.
-      for await (const ids of this.to.members(this.name)) {
-        for (const id of ids) {
-          if (missing.delete(id)) known.add(id);
-          else if (!known.has(id)) remove.add(id);
-        }
+      for await (const some of this.to.members(this.name)) {
+        for (const id of some) if (!missing.delete(id) && !ids.has(id)) remove.add(id);
       }
     }
     return { add: [...missing], remove: [...remove] };
   }
 
-  /** The members of the source as of its head. CONFLICT if that has moved meanwhile. */
-  private async allOf(source: Found): Promise<string[]> {
-    if (source.count === 0) return [];
-    const all = new Set<string>();
-    for await (const ids of this.from.members(this.name)) for (const id of ids) all.add(id);
-    await this.refuseChanged(source);
-    return [...all];
+  /** The document and all the members of one moment: the end of reading them. */
+  private async whole(source: Found): Promise<{ document: Feature; ids: Set<string> }> {
+    const reading = new Reading(this.from, this.name, source);
+    const ids = new Set<string>();
+    for await (const some of reading.members()) for (const id of some) ids.add(id);
+    const { add, remove } = reading.changed();
+    for (const id of add) ids.add(id);
+    for (const id of remove) ids.delete(id);
+    return { document: reading.document, ids };
+  }
+}
+
+/**
+ * Reads the members of a feature that can change underway. At the end those that were read, with
+ * what has `changed` since the beginning, are the members of one moment, and so is the document.
+ */
+class Reading {
+  document: Feature;
+  private head: Head;
+  private caughtUpAt = performance.now();
+  /** Whether they are members now, of those that became or ceased to be since the beginning. */
+  private readonly isMember = new Map<string, boolean>();
+
+  constructor(
+    private readonly from: Source,
+    private readonly name: string,
+    { head, document }: Found,
+  ) {
+    this.head = head;
+    this.document = document;
   }
 
-  private async refuseChanged({ head }: Found): Promise<void> {
-    const now = (await this.from.load(this.name))?.head;
-    if (!isDeepStrictEqual(now, head)) throw changedMeanwhile(this.name);
+  /** CONFLICT where it can't be known what has changed; CORRUPT_FEATURE. */
+  async *members(): AsyncGenerator<readonly string[], void> {
+    // It never had one, and the document is all there is.
+    if (this.head.members === 0) return;
+    for await (const ids of this.from.members(this.name)) {
+      yield ids;
+      if (performance.now() - this.caughtUpAt > CATCH_UP_MS) await this.catchUp();
+    }
+    await this.catchUp();
+  }
+
+  changed(): Difference {
+    const all = [...this.isMember];
+    return {
+      add: all.filter(([, isMember]) => isMember).map(([id]) => id),
+      remove: all.filter(([, isMember]) => !isMember).map(([id]) => id),
+    };
+  }
+
+  private async catchUp(): Promise<void> {
+    const { from, name, head } = this;
+    const stored = await from.load(name);
+    if (stored?.problem !== undefined) throw stored.problem;
+    if (stored?.head.id !== head.id) throw changedMeanwhile(name);
+    if (stored.head.members !== head.members) {
+      const history = await from.history(name, { limit: CATCH_UP });
+      const last = history.find(
+        (each) => each.head.id === head.id && each.head.members === head.members,
+      );
+      const changes = changesBetween(head.members, last?.memberCount ?? -1, stored.head, history);
+      if (changes === undefined) throw changedMeanwhile(name);
+      for (const { added, removed } of changes) {
+        for (const id of added) this.isMember.set(id, true);
+        for (const id of removed) this.isMember.set(id, false);
+      }
+    }
+    this.head = stored.head;
+    this.document = stored.feature;
+    this.caughtUpAt = performance.now();
   }
 }
 
@@ -265,6 +370,19 @@ function half(feature: string): HanoiError {
     `Feature ${JSON.stringify(feature)} is half of a copy. Copy it to here first, to its end.`,
     { feature },
   );
+}
+
+/** CONFLICT: why it was given up, and what to do. */
+function outrun(feature: string, cause: unknown): HanoiError {
+  return new HanoiError(
+    'CONFLICT',
+    `Feature ${JSON.stringify(feature)} changes faster than it can be copied. Copy it again: that goes on with it.`,
+    { feature, cause },
+  );
+}
+
+function isSame(one: Feature, other: Feature): boolean {
+  return isDeepStrictEqual(settingsOf(one), settingsOf(other));
 }
 
 /** All that a document says, but which one it is. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { Backend } from '../lib/backends/backend.js';
 import { FileBackend } from '../lib/backends/file/index.js';
+import { HttpSource } from '../lib/backends/http-source/index.js';
 import { RedisBackend, RedisSetBackend } from '../lib/backends/redis/index.js';
 import { copyFeatures } from '../lib/copy-features.js';
 import { MemoryBackend, ReplicaBackend, Rollout } from '../lib/index.js';
@@ -289,6 +290,125 @@ it('copies each feature as it was at one moment, while the source goes on', asyn
   expect(extras).toEqual(twins);
   expect(there.length).toBe(3_000 + 2 * extras.length);
   expect((await target.rollout.get('list'))?.enabled).toBe(true);
+});
+
+/** Registers and unregisters, so often, until it is told to end. */
+function changing(rollout: Rollout, name: string, everyMs: number) {
+  let isOver: boolean = false;
+  const done = (async () => {
+    for (let n = 0; !isOver; n++) {
+      await rollout.register(name, [`new-${n}`, `short-${n}`]);
+      await rollout.unregister(name, [`short-${n}`, `user-${n}`]);
+      if (n % 10 === 0) await rollout.update(name, { data: { n } });
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
+    }
+  })();
+  return () => {
+    isOver = true;
+    return done;
+  };
+}
+
+it.each([
+  ['created', 'RedisBackend', {}],
+  ['replaced', 'RedisSetBackend', { onConflict: 'replace' }],
+] as const)('a feature that lives on is %s as it was at one moment', async (kind, to, options) => {
+  const source = open('RedisSetBackend');
+  const target = open(to);
+  await source.rollout.addFeature('list', { percentage: 10 });
+  await source.rollout.register('list', ids(100_000));
+  if (kind === 'replaced') {
+    await target.rollout.addFeature('list', { percentage: 90 });
+    await target.rollout.register('list', ['zoe', ...ids(5_000)]);
+  }
+  const stop = changing(source.rollout, 'list', 10);
+  try {
+    const report = await copyFeatures(source.backend, target.backend, options);
+    expect(report).toMatchObject({
+      problems: [],
+      [kind === 'created' ? 'copied' : kind]: ['list'],
+    });
+  } finally {
+    await stop();
+  }
+  const { settings, members } = (await contents(target.rollout)).list as {
+    settings: { data: { n: number }; percentage: number; enabled: boolean };
+    members: string[];
+  };
+  expect(settings).toMatchObject({ percentage: 10, enabled: true });
+  const is = new Set(members);
+  const count = members.filter((id) => id.startsWith('new-')).length;
+  expect(count).toBeGreaterThan(1);
+  // The steps up to a moment, and no other.
+  const last = count - 1;
+  const gone = is.has(`short-${last}`) ? last : count;
+  const expected = [...ids(100_000).slice(gone), ...ids(count, 'new-')];
+  if (gone === last) expected.push(`short-${last}`);
+  expect(members).toEqual(expected.sort(bytewise));
+  const steps = [settings.data.n, settings.data.n + 10];
+  expect(gone === last ? last : count).toBeGreaterThan(steps[0] as number);
+  expect(last).toBeLessThanOrEqual(steps[1] as number);
+});
+
+it('tells of one that changes too fast, and copies the others', async () => {
+  const source = new MemoryBackend({ historyLength: 0 });
+  const rollout = new Rollout(source);
+  const target = open('MemoryBackend');
+  for (const name of ['first', 'busy', 'last']) await rollout.addFeature(name);
+  await rollout.register('busy', ids(3_000));
+  const { members } = source;
+  let isBusy: boolean = true;
+  source.members = async function* (name) {
+    for await (const batch of members.call(source, name)) {
+      yield batch;
+      if (isBusy) await rollout.register(name, crypto.randomUUID());
+    }
+  };
+  const report = await copyFeatures(source, target.backend);
+  expect(report).toMatchObject({
+    copied: ['first', 'last'],
+    problems: [{ code: 'CONFLICT', feature: 'busy' }],
+  });
+  expect((await target.rollout.decide('busy', 'user-1')).reason).toBe('DISABLED');
+  isBusy = false;
+  expect(await copyFeatures(source, target.backend)).toMatchObject({
+    copied: ['busy'],
+    same: ['first', 'last'],
+    problems: [],
+  });
+  expect(await contents(target.rollout)).toEqual(await contents(rollout));
+});
+
+it('refuses what is no backend, list or option', async () => {
+  const { backend } = open('MemoryBackend');
+  const { backend: other, rollout } = open('MemoryBackend');
+  await rollout.addFeature('c');
+  const readOnly = new HttpSource(async () => ({ body: { features: {} } }));
+  const refused: [unknown[], string, RegExp][] = [
+    [[rollout, backend], 'INVALID_ARGUMENT', /copy from; of a Rollout, the one/],
+    [[other, new Rollout(backend)], 'INVALID_ARGUMENT', /copy to; of a Rollout, the one/],
+    [[], 'INVALID_ARGUMENT', /copy from/],
+    [[other, null], 'INVALID_ARGUMENT', /copy to/],
+    [[other, readOnly], 'READ_ONLY', /only reads/],
+    [[other, readOnly, { dryRun: true }], 'READ_ONLY', /only reads/],
+    [[other, backend, null], 'INVALID_ARGUMENT', /object of options/],
+    [[other, backend, 'all'], 'INVALID_ARGUMENT', /object of options/],
+    [[other, backend, { names: 'c' }], 'INVALID_ARGUMENT', /`names` to be a list/],
+    [[other, backend, { names: 5 }], 'INVALID_ARGUMENT', /`names` to be a list/],
+    [[other, backend, { names: null }], 'INVALID_ARGUMENT', /`names` to be a list/],
+    [[other, backend, { onProgress: 5 }], 'INVALID_ARGUMENT', /`onProgress` to be a function/],
+  ];
+  try {
+    for (const [given, code, message] of refused) {
+      await expect(copyFeatures(...(given as [never, never, never]))).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(message),
+      });
+    }
+  } finally {
+    await readOnly.close();
+  }
+  expect(await backend.token()).toBeUndefined();
 });
 
 it('is one copy, however many copy at once', async () => {
