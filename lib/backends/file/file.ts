@@ -1,4 +1,11 @@
-import { type FSWatcher, readFileSync, realpathSync, statSync, watch } from 'node:fs';
+import {
+  type BigIntStats,
+  type FSWatcher,
+  readFileSync,
+  realpathSync,
+  statSync,
+  watch,
+} from 'node:fs';
 import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -33,6 +40,9 @@ const DEFAULTS = { pollMs: 1_000, operationTimeoutMs: 5_000, historyLength: 100 
 
 /** An editor may be writing: what can't be read is read again so much later. */
 const SECOND_LOOK_MS = 30;
+
+/** The identity of no file. */
+const OVERTAKEN = 'overtaken';
 
 /** A state of the file. */
 class FileState extends State {
@@ -294,12 +304,14 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   /** Puts the text in the file's place, and on the disk; gives the new file's identity. */
   private async put(text: string, identity: string | undefined): Promise<string | undefined> {
     const scratch = this.lock.scratch;
+    let made: BigIntStats;
     try {
       const mode = identity === undefined ? 0o644 : (await stat(this.path)).mode;
       const file = await open(scratch, 'wx', mode);
       try {
         await file.writeFile(text);
         await file.sync();
+        made = await file.stat({ bigint: true });
       } finally {
         await file.close();
       }
@@ -312,9 +324,10 @@ export class FileBackend extends StateSource<FileState> implements Backend {
       await unlink(scratch).catch(() => {});
       throw error;
     }
-    const written = identityOf(await statOf(this.path));
+    const placed = await statOf(this.path);
     await syncFolder(dirname(this.path));
-    return written;
+    // An editor may have been there since: then the next look has to read what it has left.
+    return isSameContent(placed, made) ? identityOf(placed) : OVERTAKEN;
   }
 
   private succeeded(): void {
@@ -360,10 +373,13 @@ function nothing(): FileState {
 }
 
 /** Which file this is, and which state of it. */
-function identityOf(
-  file: { ino: bigint; size: bigint; mtimeNs: bigint; ctimeNs: bigint } | undefined,
-): string | undefined {
+function identityOf(file: BigIntStats | undefined): string | undefined {
   return file && `${file.ino}:${file.size}:${file.mtimeNs}:${file.ctimeNs}`;
+}
+
+/** Whether it is the same file, written at the same time. To rename a file moves its ctime alone. */
+function isSameContent(one: BigIntStats | undefined, other: BigIntStats): boolean {
+  return one?.ino === other.ino && one.size === other.size && one.mtimeNs === other.mtimeNs;
 }
 
 async function statOf(path: string) {

@@ -10,6 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import files from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -43,6 +44,17 @@ const write = (file: unknown) =>
   writeFileSync(path, typeof file === 'string' ? file : JSON.stringify(file, undefined, 2));
 // biome-ignore lint/suspicious/noExplicitAny: the file's own shape is not the spec's affair
 const inFile = (): any => JSON.parse(readFileSync(path, 'utf8'));
+
+/** Has something happen right after the next file was put in its place. */
+function afterRename(happen: () => void): void {
+  const { rename } = files;
+  const spy = jest.spyOn(files, 'rename').mockImplementation(async (from, to) => {
+    await rename(from, to);
+    if (to !== path) return;
+    spy.mockRestore();
+    happen();
+  });
+}
 
 async function eventually(holds: () => unknown): Promise<void> {
   while (!holds()) await delay(5);
@@ -96,6 +108,18 @@ describe('a file of features', () => {
       ['created', undefined],
     ]);
     expect(history[0]?.before?.percentage).toBe(100);
+  });
+
+  it('is seen as it was edited right after a write', async () => {
+    const rollout = open();
+    await rollout.addFeature('chat', { percentage: 100 });
+    const edited = `${path}.edited`;
+    writeFileSync(edited, '{ "features": { "chat": { "percentage": 0 } } }');
+    afterRename(() => renameSync(edited, path));
+    await rollout.update('chat', { data: { by: 'a program' } });
+    await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+    await rollout.addFeature('list');
+    expect(inFile().features.chat).toMatchObject({ percentage: 0 });
   });
 
   it.each([
