@@ -3,10 +3,11 @@ import {
   type FSWatcher,
   readFileSync,
   realpathSync,
+  type Stats,
   statSync,
   watch,
 } from 'node:fs';
-import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -18,7 +19,7 @@ import {
   refuseUnknownOptions,
 } from '../../errors.js';
 import type { Backend, Health, Write, Written } from '../backend.js';
-import { located, print, type Read, read } from '../features-file.js';
+import { LONGEST_FILE, located, print, type Read, read } from '../features-file.js';
 import { State } from '../state.js';
 import { closed, StateSource } from '../state-source.js';
 import { type Kept, Store } from '../store.js';
@@ -303,12 +304,15 @@ export class FileBackend extends StateSource<FileState> implements Backend {
 
   /** Puts the text in the file's place, and on the disk; gives the new file's identity. */
   private async put(text: string, identity: string | undefined): Promise<string | undefined> {
+    // It could not be read again.
+    if (text.length > LONGEST_FILE) throw tooLong(this.path, text.length);
     const scratch = this.lock.scratch;
     let made: BigIntStats;
     try {
-      const mode = identity === undefined ? 0o644 : (await stat(this.path)).mode;
-      const file = await open(scratch, 'wx', mode);
+      const before = identity === undefined ? undefined : await stat(this.path);
+      const file = await open(scratch, 'wx', before?.mode ?? 0o644);
       try {
+        if (before !== undefined) await giveTo(file, before);
         await file.writeFile(text);
         await file.sync();
         made = await file.stat({ bigint: true });
@@ -407,6 +411,24 @@ async function syncFolder(path: string): Promise<void> {
   } catch {
     // Some systems know no such thing; the file itself is on the disk.
   }
+}
+
+/** Whose it is to be: the others who use it keep what they may do with it. */
+async function giveTo(file: FileHandle, { uid, gid, mode }: Stats): Promise<void> {
+  const own = await file.stat();
+  if (own.uid !== uid || own.gid !== gid) {
+    // Only root may give a file away, but a member of the group can leave it to the group.
+    await file.chown(uid, gid).catch(() => file.chown(-1, gid).catch(() => {}));
+  }
+  // The umask took its share when it was opened. Some file systems know no modes.
+  await file.chmod(mode & 0o7777).catch(() => {});
+}
+
+function tooLong(path: string, length: number): HanoiError {
+  return new HanoiError(
+    'STORE_DENIED',
+    `${path} would have ${length} characters, more than ${LONGEST_FILE}, and could not be read.`,
+  );
 }
 
 function lost(path: string): HanoiError {

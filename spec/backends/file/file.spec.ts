@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   lstatSync,
   mkdtempSync,
   readdirSync,
@@ -240,6 +241,32 @@ describe('a file of features', () => {
     expect(statSync(path).mode & 0o777).toBe(0o640);
     expect(Object.keys(inFile().features)).toEqual(['chat']);
   });
+
+  it('keeps its owner, group and mode, whoever writes', async () => {
+    write({ features: {} });
+    // Only root can give a file away.
+    if (process.getuid?.() === 0) chownSync(path, 65_534, 65_534);
+    chmodSync(path, 0o666);
+    const { uid, gid, mode } = statSync(path);
+    await open().addFeature('chat');
+    expect(statSync(path)).toMatchObject({ uid, gid, mode });
+  });
+
+  it('never becomes longer than it can be read', async () => {
+    // What can't be read as a feature stays as it is.
+    write(JSON.stringify({ features: { long: 'x'.repeat(49_998_000), chat: {} } }));
+    const rollout = open();
+    await rollout.setPercentage('chat', 100);
+    const before = statSync(path);
+    await expect(
+      rollout.addFeature('list', { data: { text: 'x'.repeat(3_000) } }),
+    ).rejects.toMatchObject({
+      code: 'NOT_APPLIED',
+      message: expect.stringMatching(/would have 5\d+ characters, more than 50000000/),
+    });
+    expect(statSync(path)).toEqual(before);
+    expect(await open().get('chat')).toMatchObject({ percentage: 100 });
+  }, 20_000);
 
   it('needs its folder to be there, and a path', () => {
     for (const at of [join(folder, 'nowhere', 'features.json'), '', 7]) {
