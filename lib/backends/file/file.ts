@@ -15,6 +15,7 @@ import {
   hasCode,
   invalid,
   notApplied,
+  outcomeUnknown,
   refuseNumber,
   refuseUnknownOptions,
 } from '../../errors.js';
@@ -79,6 +80,9 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   private looking: Promise<void> | undefined;
   private queue: Queued[] = [];
   private writing: Promise<void> | undefined;
+  /** The request ids, drawn here, of the last writes that were answered: nobody repeats those. */
+  private answered: ReadonlySet<string> = new Set();
+  private readonly ending = new AbortController();
   private timer: NodeJS.Timeout | undefined;
   private watcher: FSWatcher | undefined;
 
@@ -144,6 +148,7 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   protected async end(): Promise<void> {
     clearTimeout(this.timer);
     this.watcher?.close();
+    this.ending.abort(closed());
     for (const { reject } of this.queue.splice(0)) reject(closed());
     await this.writing;
     await this.looking;
@@ -255,9 +260,12 @@ export class FileBackend extends StateSource<FileState> implements Backend {
       const all = this.queue;
       this.queue = [];
       try {
-        await this.lock.take(this.operationTimeoutMs);
+        await this.lock.take(this.operationTimeoutMs, this.ending.signal);
       } catch (error) {
-        for (const { write, reject } of all) reject(notApplied(write.name, error));
+        const { aborted, reason } = this.ending.signal;
+        for (const { write, reject } of all) {
+          reject(aborted ? reason : notApplied(write.name, error));
+        }
         continue;
       }
       try {
@@ -279,36 +287,53 @@ export class FileBackend extends StateSource<FileState> implements Backend {
         ? { kept: this.state.store.keep(), unreadable: this.state.unreadable }
         : await this.readNow(identity);
     const isLost = identity === undefined && this.state.identity !== undefined;
-    const working = this.stateOf(found, identity);
+    const working = this.stateOf(found && this.withoutAnswered(found), identity);
     const { store } = working;
-    const done: (() => void)[] = [];
+    const done: ((doubt: unknown) => void)[] = [];
+    const drawn = new Set<string>();
     let isChanged = false;
     for (const { write, resolve: succeed, reject } of all) {
       try {
         // Where all is gone, only what begins anew is told of something true.
         if (isLost && write.expect !== 'absent') throw notApplied(write.name, lost(this.path));
-        const { written, event } = store.write(write);
+        const requestId = write.requestId ?? crypto.randomUUID();
+        if (write.requestId === undefined) drawn.add(requestId);
+        const { written, event } = store.write({ ...write, requestId });
         isChanged ||= event !== undefined || write.requestId !== undefined;
-        done.push(() => succeed(written));
+        done.push((doubt) => {
+          if (doubt === undefined) succeed(written);
+          else reject(outcomeUnknown(write.name, requestId, doubt));
+        });
       } catch (error) {
         done.push(() => reject(error));
       }
     }
+    let doubt: unknown;
     if (isChanged) {
-      const written = await this.put(print(store.keep(), working.unreadable), identity);
+      const made = await this.put(print(store.keep(), working.unreadable), identity);
+      const written = await this.placed(made).catch((error) => {
+        doubt = this.described(error);
+        return OVERTAKEN;
+      });
+      if (doubt === undefined) this.answered = drawn;
       this.take(new FileState(store, working.unreadable, written, performance.now()));
       this.succeeded();
     }
-    for (const each of done) each();
+    for (const each of done) each(doubt);
   }
 
-  /** Puts the text in the file's place, and on the disk; gives the new file's identity. */
-  private async put(text: string, identity: string | undefined): Promise<string | undefined> {
+  private withoutAnswered({ kept, unreadable }: Read): Read {
+    const requests = kept.requests.filter(({ id }) => !this.answered.has(id));
+    return { kept: { ...kept, requests }, unreadable };
+  }
+
+  /** Puts the text on the disk, and in the file's place; gives the new file as it was before that. */
+  private async put(text: string, identity: string | undefined): Promise<BigIntStats> {
     // It could not be read again.
     if (text.length > LONGEST_FILE) throw tooLong(this.path, text.length);
     const scratch = this.lock.scratch;
-    let made: BigIntStats;
     try {
+      let made: BigIntStats;
       const before = identity === undefined ? undefined : await stat(this.path);
       const file = await open(scratch, 'wx', before?.mode ?? 0o644);
       try {
@@ -324,9 +349,17 @@ export class FileBackend extends StateSource<FileState> implements Backend {
         throw new HanoiError('CONFLICT', `${this.path} was changed underway.`);
       }
       await rename(scratch, this.path);
+      return made;
     } catch (error) {
       await unlink(scratch).catch(() => {});
       throw error;
+    }
+  }
+
+  /** The identity of the file that was put in its place. Rejects where it may not have stayed. */
+  private async placed(made: BigIntStats): Promise<string | undefined> {
+    if (!(await this.lock.isHeld())) {
+      throw new HanoiError('CONFLICT', `The lock of ${this.path} was taken away underway.`);
     }
     const placed = await statOf(this.path);
     await syncFolder(dirname(this.path));

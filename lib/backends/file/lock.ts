@@ -1,36 +1,45 @@
-import { link, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { link, open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HanoiError } from '../../errors.js';
 
-/** Nobody holds a lock for so long: its owner hangs, or is on another machine and gone. */
+/** An owner on another machine who holds a lock for so long is gone. */
 const LONGEST_MS = 10_000;
 
 /** Who holds a lock, as the lock file says. */
 interface Owner {
   readonly pid: number;
   readonly host: string;
+  /** Within which that host's process ids are one set, where the system tells: containers differ. */
+  readonly space?: string | undefined;
+  /** When the process began, where the system tells: its id is given to others after it. */
+  readonly began?: string | undefined;
   readonly nonce: string;
 }
 
 /**
  * A lock between processes: a file that only one can create. Who died with it is found out by its
- * process id, and its lock is taken over.
+ * process id, or on another machine by the lock's age, and the lock is taken over. A process that
+ * is alive keeps it, however long it takes: it may be about to write.
  */
 export class FileLock {
   private readonly owner: Owner = {
     pid: process.pid,
     host: hostname(),
+    space: spaceOfPids(),
+    began: beganOf(process.pid),
     nonce: crypto.randomUUID(),
   };
 
   constructor(private readonly path: string) {}
 
-  /** Resolves once it is held. STORE_BUSY after so many ms. */
-  async take(timeoutMs: number): Promise<void> {
+  /** Resolves once it is held. STORE_BUSY after so many ms; the signal's reason once it is aborted. */
+  async take(timeoutMs: number, signal: AbortSignal): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
+      signal.throwIfAborted();
       if (await this.create(this.path)) return;
       if (await this.isAbandoned(this.path)) await this.takeAway();
       else if (performance.now() >= deadline) {
@@ -108,13 +117,23 @@ export class FileLock {
 
   private async isAbandoned(path: string): Promise<boolean> {
     const owner = await ownerOf(path);
-    if (owner === undefined) return false;
-    if (owner.host === this.owner.host && !isAlive(owner.pid)) return true;
-    const age = await stat(path).then(
-      ({ mtimeMs }) => Date.now() - mtimeMs,
-      () => 0,
-    );
-    return age > LONGEST_MS;
+    if (owner !== undefined && owner.host === this.owner.host) {
+      const { space = this.owner.space } = owner;
+      if (space === this.owner.space) return !isAlive(owner.pid, owner.began);
+    }
+    const since = await writtenAt(path);
+    return since !== undefined && (await this.now()) - since > LONGEST_MS;
+  }
+
+  /** By the clock that stamps the files, which can be a server's and another one than ours. */
+  private async now(): Promise<number> {
+    const path = this.scratch;
+    try {
+      await writeFile(path, '.', { flag: 'wx' });
+      return (await writtenAt(path)) ?? 0;
+    } finally {
+      await unlink(path).catch(() => {});
+    }
   }
 }
 
@@ -122,20 +141,49 @@ function nameOf({ pid, nonce }: Owner): string {
   return `${pid}-${nonce}`;
 }
 
+/** Undefined where it can't be told, or there is no lock. */
 async function ownerOf(path: string): Promise<Owner | undefined> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    const owner = JSON.parse(await readFile(path, 'utf8'));
+    return Number.isSafeInteger(owner.pid) ? owner : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isAlive(pid: number): boolean {
+/** In Unix ms; undefined where there is no such file. */
+function writtenAt(path: string): Promise<number | undefined> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => undefined,
+  );
+}
+
+function isAlive(pid: number, began?: string): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     // It is there, and somebody else's.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  return began === undefined || began === (beganOf(pid) ?? began);
+}
+
+/** When a process began, in ticks since the system did; undefined where it does not tell. */
+function beganOf(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The program's name comes second, in brackets, and can hold any.
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function spaceOfPids(): string | undefined {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return undefined;
   }
 }

@@ -9,10 +9,11 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import files from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
@@ -21,6 +22,8 @@ import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { useBuilt } from '../../built.js';
 import { backendContract } from '../contract.js';
+
+const isLinux = process.platform === 'linux';
 
 let folder: string;
 let path: string;
@@ -305,6 +308,86 @@ describe('a file of features', () => {
     expect(seen.size).toBeLessThan(8);
     expect(statSync(path).ino).not.toBe(before);
     expect(await open().countMembers('list')).toBe(500);
+  });
+});
+
+describe('the lock of a file', () => {
+  const hold = (owner: object | string, ageMs = 0) => {
+    writeFileSync(`${path}.lock`, typeof owner === 'string' ? owner : JSON.stringify(owner));
+    const at = (Date.now() - ageMs) / 1_000;
+    utimesSync(`${path}.lock`, at, at);
+  };
+  const alive = { pid: process.ppid, host: hostname(), nonce: 'a' };
+  const hour = 3_600_000;
+
+  it.each([
+    ['is of a process that lives, however old', alive, hour, true],
+    ['is of a process that is gone', { ...alive, pid: 2 ** 22 + 1 }, 0, false],
+    ['is of a process whose id another one has now', { ...alive, began: '1' }, 0, !isLinux],
+    ['is of another machine, and fresh', { ...alive, host: 'elsewhere' }, 0, true],
+    ['is of another machine, and old', { ...alive, host: 'elsewhere' }, 11_000, false],
+    ['is of another container of that name, and fresh', { ...alive, pid: 1, space: 'x' }, 0, true],
+    ['is of another container of that name, and old', { ...alive, space: 'x' }, 11_000, false],
+    ['says nothing, and is fresh', '', 0, true],
+    ['says nothing, and is old', '', 11_000, false],
+  ])('that %s', async (_, owner, ageMs, isKept) => {
+    const rollout = open({ operationTimeoutMs: 200 });
+    await rollout.addFeature('chat');
+    hold(owner, ageMs);
+    const outcome = await rollout.activate('chat').then(
+      () => 'applied',
+      ({ code, cause }) => `${code} ${cause.code}`,
+    );
+    expect(outcome).toBe(isKept ? 'NOT_APPLIED STORE_BUSY' : 'applied');
+    await rollout.close();
+    expect(readdirSync(folder)).toHaveLength(isKept ? 2 : 1);
+  });
+
+  it('is as old as the file system says, whatever the time is here', async () => {
+    const rollout = open({ operationTimeoutMs: 200 });
+    await rollout.addFeature('chat');
+    hold({ ...alive, host: 'elsewhere' });
+    const ahead = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + hour);
+    try {
+      await expect(rollout.activate('chat')).rejects.toMatchObject({ code: 'NOT_APPLIED' });
+    } finally {
+      ahead.mockRestore();
+    }
+  });
+
+  it('that was taken away once the file was in place leaves it open what came of it', async () => {
+    const rollout = open();
+    await rollout.addFeature('chat', { data: { n: 0 } });
+    const count = (options = {}) =>
+      rollout.update('chat', ({ data }) => ({ data: { n: (data?.n as number) + 1 } }), options);
+    afterRename(() => hold({ ...alive, host: 'elsewhere' }, 11_000));
+    const error = await count().then(
+      () => undefined,
+      (problem: HanoiError) => problem,
+    );
+    expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', requestId: expect.any(String) });
+    await count({ requestId: error?.requestId });
+    expect(inFile().features.chat.data).toEqual({ n: 1 });
+    expect(await open().get('chat')).toMatchObject({ data: { n: 1 } });
+    await count();
+    await count();
+    // What was answered needs no remembering.
+    expect(inFile().store.requests).toHaveLength(2);
+  });
+
+  it('holds nobody up who closes', async () => {
+    const rollout = open();
+    await rollout.addFeature('chat');
+    hold(alive);
+    const writing = Promise.allSettled([rollout.activate('chat')]);
+    await delay(50);
+    const later = Promise.allSettled([rollout.activate('chat')]);
+    const beganAt = performance.now();
+    await rollout.close();
+    expect(performance.now() - beganAt).toBeLessThan(2_500);
+    for (const [outcome] of [await writing, await later]) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'CLOSED' } });
+    }
   });
 });
 
