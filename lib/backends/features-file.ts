@@ -101,7 +101,9 @@ function* readInSteps(text: string): Generator<undefined, Read, undefined> {
   if (text.length > LONGEST_FILE) {
     throw wrong(`it has ${text.length} characters, more than ${LONGEST_FILE}`);
   }
-  const file = record(JSON.parse(text), '') as unknown as Written;
+  // Some editors begin a file with a mark of their own.
+  const json = text.startsWith('\uFEFF') ? text.slice(1) : text;
+  const file = record(JSON.parse(json), '') as unknown as Written;
   const documents = record(file.features, 'features');
   const members = record(file.members ?? {}, 'members');
   refuseMany('features', Object.keys(documents).length, MOST_FEATURES);
@@ -204,7 +206,7 @@ export function readBootstrap(given: string | object): Read {
         ? withoutValue(cause)
         : cause instanceof SyntaxError
           ? `${withoutValue(cause)}${at}.`
-          : `${code ?? 'it is no object'}.`;
+          : `${code ?? 'it has something that JSON has not'}.`;
     throw new HanoiError(
       'INVALID_ARGUMENT',
       `${isPath ? given : '`bootstrap`'} can't be read: ${why}`,

@@ -476,7 +476,8 @@ class HeldView implements View {
 /** INVALID_ARGUMENT. */
 function viewOf(bootstrap: string | object): View {
   const { kept } = readBootstrap(bootstrap);
-  const state = new State(Store.of(kept, 0, Date.now), Number.NEGATIVE_INFINITY);
+  const features = { ...kept, setAside: [], requests: [], changes: [] };
+  const state = new State(Store.of(features, 0, Date.now), Number.NEGATIVE_INFINITY);
   state.spoil(notLoaded());
   return state;
 }

@@ -141,12 +141,20 @@ describe('a bootstrap', () => {
     await rollout.close();
   });
 
+  it('may begin with the mark of an editor', async () => {
+    writeFileSync(path, '\uFEFF{ "features": { "chat": { "percentage": 100 } } }');
+    const rollout = open(path);
+    expect(rollout.isEnabledSync('chat', 'bob')).toBe(true);
+    await rollout.close();
+  });
+
   it.each([
     ['a file that is not there', () => path, /features.json can't be read: ENOENT\.$/],
     ['text that is not JSON', () => '{ "features": user-4711 }', /not JSON/],
     ['a list', () => [], /has to be an object, not a list\.$/],
     ['an object without features', () => ({}), /`features` has to be an object/],
-    ['a circle', circle, /it is no object/],
+    ['a circle', circle, /has something that JSON has not/],
+    ['a bigint', () => ({ features: {}, n: 1n }), /has something that JSON has not/],
     ['null', () => null, /it has to be an object, not null/],
     [
       'members who are no list',

@@ -20,7 +20,7 @@ import {
   refuseUnknownOptions,
 } from '../../errors.js';
 import type { Backend, Health, Write, Written } from '../backend.js';
-import { LONGEST_FILE, located, print, type Read, read } from '../features-file.js';
+import { LONGEST_FILE, located, print, type Read, read, readInTurns } from '../features-file.js';
 import { State } from '../state.js';
 import { closed, StateSource } from '../state-source.js';
 import { type Kept, Store } from '../store.js';
@@ -229,7 +229,7 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     if (identity === undefined) return undefined;
     const text = await readFile(this.path, 'utf8');
     try {
-      return read(text);
+      return await readInTurns(text);
     } catch (error) {
       throw await located(text, error);
     }

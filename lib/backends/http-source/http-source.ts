@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { HanoiError, refuseUnknownOptions } from '../../errors.js';
-import { located, read } from '../features-file.js';
+import { located, type Read, read, readInTurns } from '../features-file.js';
 import { PolledSource } from '../polled-source.js';
 import { problemsOf, State } from '../state.js';
 import { Store } from '../store.js';
@@ -113,7 +113,7 @@ export class HttpSource extends PolledSource<VersionState> {
     }
     if (digest === this.refused?.digest) throw this.refused.problem;
     try {
-      return this.stateOf(text, digest, found.etag, sentAt);
+      return this.stateOf(await readInTurns(text), text, digest, found.etag, sentAt);
     } catch (error) {
       const { message } = await located(text, error);
       const problem = new HanoiError(
@@ -164,12 +164,12 @@ export class HttpSource extends PolledSource<VersionState> {
   }
 
   private stateOf(
+    { kept }: Read,
     text: string,
     digest: string,
     etag: string | undefined,
     confirmedAt: number,
   ): VersionState {
-    const { kept } = read(text);
     // What the document tells of its history is all there is.
     const store = Store.of(kept, Number.POSITIVE_INFINITY, Date.now, this.state.store);
     return new VersionState(store, confirmedAt, this.cache ? text : '', digest, etag);
@@ -185,7 +185,7 @@ export class HttpSource extends PolledSource<VersionState> {
       // By a clock that was put back, it is of any age.
       const agoMs = Date.now() - confirmedAt;
       const at = agoMs >= 0 ? performance.now() - agoMs : Number.NEGATIVE_INFINITY;
-      const state = this.stateOf(text, digestOf(text), etag, at);
+      const state = this.stateOf(read(text), text, digestOf(text), etag, at);
       state.spoil(new HanoiError('STORE_UNAVAILABLE', `${this.place} was not read yet.`));
       this.take(state);
       this.tellLater('corrupt', problemsOf(new Store(0, Date.now), state.store));
