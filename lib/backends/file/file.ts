@@ -1,14 +1,23 @@
+import { AsyncResource } from 'node:async_hooks';
 import {
   type BigIntStats,
   type FSWatcher,
   readFileSync,
-  realpathSync,
   type Stats,
   statSync,
   watch,
 } from 'node:fs';
-import { type FileHandle, open, readFile, rename, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
+import {
+  type FileHandle,
+  open,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  stat,
+  unlink,
+} from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   HanoiError,
@@ -43,6 +52,12 @@ const DEFAULTS = { pollMs: 1_000, operationTimeoutMs: 5_000, historyLength: 100 
 /** An editor may be writing: what can't be read is read again so much later. */
 const SECOND_LOOK_MS = 30;
 
+/** A check waits for a look no longer than that, and is answered by what is held. */
+const CHECK_MS = 150;
+
+/** A chain of more links is a circle. */
+const MOST_LINKS = 40;
+
 /** The identity of no file. */
 const OVERTAKEN = 'overtaken';
 
@@ -72,19 +87,25 @@ interface Queued {
  */
 export class FileBackend extends StateSource<FileState> implements Backend {
   private readonly path: string;
-  private readonly lock: FileLock;
   private readonly pollMs: number;
   private readonly operationTimeoutMs: number;
   private readonly historyLength: number;
   private isMissing: boolean = false;
+  /** The look that is underway, and the one that was asked for since it began. */
   private looking: Promise<void> | undefined;
+  private nextLook: Promise<void> | undefined;
+  /** The state of the file that could not be read, and why: it is not read again. */
+  private refused: { readonly identity: string; readonly error: HanoiError } | undefined;
   private queue: Queued[] = [];
   private writing: Promise<void> | undefined;
   /** The request ids, drawn here, of the last writes that were answered: nobody repeats those. */
   private answered: ReadonlySet<string> = new Set();
+  // In nobody's context: who asks for a look would be the current user of all that follow.
+  private readonly context = new AsyncResource('hanoi.FileBackend');
   private readonly ending = new AbortController();
   private timer: NodeJS.Timeout | undefined;
-  private watcher: FSWatcher | undefined;
+  /** By folder: the one of the path that was given, and the one that a link there leads to. */
+  private readonly folders: Map<string, FSWatcher> = new Map();
 
   /** The file need not be there yet; its folder has to be. INVALID_ARGUMENT. */
   constructor(path: string, options: FileBackendOptions = {}) {
@@ -95,11 +116,10 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     refuseNumber('pollMs', pollMs, 10);
     refuseNumber('operationTimeoutMs', operationTimeoutMs, 1);
     refuseNumber('historyLength', historyLength, 0);
-    this.path = followed(resolve(path));
+    this.path = resolve(path);
     if (!statSync(dirname(this.path), { throwIfNoEntry: false })?.isDirectory()) {
       throw invalid(`the folder ${dirname(this.path)} to be there`, path);
     }
-    this.lock = new FileLock(`${this.path}.lock`);
     this.pollMs = pollMs;
     this.operationTimeoutMs = operationTimeoutMs;
     this.historyLength = historyLength;
@@ -141,13 +161,16 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     return this.state.store;
   }
 
-  protected refreshed(): Promise<void> {
-    return this.look();
+  protected async refreshed(): Promise<void> {
+    const looked = new AbortController();
+    const late = delay(CHECK_MS, undefined, { signal: looked.signal }).catch(() => {});
+    await Promise.race([this.look(), late]);
+    looked.abort();
   }
 
   protected async end(): Promise<void> {
     clearTimeout(this.timer);
-    this.watcher?.close();
+    for (const watcher of this.folders.values()) watcher.close();
     this.ending.abort(closed());
     for (const { reject } of this.queue.splice(0)) reject(closed());
     await this.writing;
@@ -164,12 +187,41 @@ export class FileBackend extends StateSource<FileState> implements Backend {
       // The next look says why.
       void this.look();
     }
+    void this.follow();
+  }
+
+  /** Watches where the file is, and where a link to it can be pointed elsewhere. */
+  private async follow(): Promise<void> {
+    const wanted = new Map<string, string | undefined>();
     try {
-      this.watcher = watch(dirname(this.path), { persistent: false }, (_, name) => {
-        if (name === null || name === basename(this.path)) void this.look();
+      const file = await followed(this.path);
+      const folder = await realpath(dirname(this.path));
+      wanted.set(dirname(file), basename(file));
+      // Whatever it is in that folder that leads on: a link to the file, or to the file's folder.
+      if (file !== join(folder, basename(file))) wanted.set(folder, undefined);
+    } catch {
+      // The poll finds out.
+    }
+    if (this.isClosed) return;
+    for (const [folder, watcher] of this.folders) {
+      if (wanted.has(folder)) continue;
+      watcher.close();
+      this.folders.delete(folder);
+    }
+    const added = [...wanted].filter(([folder]) => !this.folders.has(folder));
+    for (const [folder, only] of added) this.watchFolder(folder, only);
+    // What has changed until then was not told.
+    if (added.length > 0) void this.look();
+  }
+
+  private watchFolder(folder: string, only: string | undefined): void {
+    try {
+      const watcher = watch(folder, { persistent: false }, (_, name) => {
+        if (name === null || only === undefined || name === only) void this.look();
       });
-      this.watcher.on('error', () => this.watcher?.close());
-      this.watcher.unref();
+      watcher.on('error', () => watcher.close());
+      watcher.unref();
+      this.folders.set(folder, watcher);
     } catch {
       // Without it, the poll finds out.
     }
@@ -185,18 +237,25 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   }
 
   /** Resolves after a look that began after this call. Never rejects. */
-  private async look(): Promise<void> {
-    const before = this.looking;
-    const looking = (async () => {
-      await before;
-      if (!this.isClosed) await this.lookOnce();
-    })();
-    this.looking = looking;
-    await looking;
-    if (this.looking === looking) this.looking = undefined;
+  private look(): Promise<void> {
+    if (this.looking === undefined) {
+      this.looking = this.context
+        .runInAsyncScope(() => this.lookOnce())
+        .finally(() => {
+          this.looking = undefined;
+        });
+      return this.looking;
+    }
+    this.nextLook ??= this.looking.then(() => {
+      this.nextLook = undefined;
+      return this.look();
+    });
+    return this.nextLook;
   }
 
   private async lookOnce(): Promise<void> {
+    if (this.isClosed) return;
+    const { refused } = this;
     for (let isSecond = false; ; isSecond = true) {
       const sentAt = performance.now();
       const before = this.state;
@@ -210,11 +269,13 @@ export class FileBackend extends StateSource<FileState> implements Backend {
           // Something was written meanwhile, and this is older.
           if (this.state !== before) continue;
           this.take(this.stateOf(found, identity, sentAt));
+          void this.follow();
         }
         this.succeeded();
         return;
       } catch (error) {
-        if (!isSecond && !hasCode(error, 'STORE_UNAVAILABLE')) {
+        const isKnown = hasCode(error, 'STORE_UNAVAILABLE') || error === refused?.error;
+        if (!isSecond && !isKnown) {
           await delay(SECOND_LOOK_MS);
           continue;
         }
@@ -227,11 +288,14 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   /** What the file says. INVALID_RECORD, with the line. */
   private async readNow(identity: string | undefined): Promise<Read | undefined> {
     if (identity === undefined) return undefined;
+    if (identity === this.refused?.identity) throw this.refused.error;
     const text = await readFile(this.path, 'utf8');
     try {
       return await readInTurns(text);
     } catch (error) {
-      throw await located(text, error);
+      const problem = await located(text, error);
+      this.refused = { identity, error: problem };
+      throw problem;
     }
   }
 
@@ -259,8 +323,10 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     while (this.queue.length > 0) {
       const all = this.queue;
       this.queue = [];
+      let lock: FileLock;
       try {
-        await this.lock.take(this.operationTimeoutMs, this.ending.signal);
+        lock = new FileLock(await followed(this.path));
+        await lock.take(this.operationTimeoutMs, this.ending.signal);
       } catch (error) {
         const { aborted, reason } = this.ending.signal;
         for (const { write, reject } of all) {
@@ -269,17 +335,17 @@ export class FileBackend extends StateSource<FileState> implements Backend {
         continue;
       }
       try {
-        await this.writeUnderLock(all);
+        await this.writeUnderLock(lock, all);
       } catch (error) {
         const cause = this.described(error as Error);
         for (const { write, reject } of all) reject(notApplied(write.name, cause));
       } finally {
-        await this.lock.release().catch(() => {});
+        await lock.release().catch(() => {});
       }
     }
   }
 
-  private async writeUnderLock(all: readonly Queued[]): Promise<void> {
+  private async writeUnderLock(lock: FileLock, all: readonly Queued[]): Promise<void> {
     const identity = identityOf(await statOf(this.path));
     // What is held is copied: it is seen by checks, and this may yet fail.
     const found =
@@ -310,8 +376,8 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     }
     let doubt: unknown;
     if (isChanged) {
-      const made = await this.put(print(store.keep(), working.unreadable), identity);
-      const written = await this.placed(made).catch((error) => {
+      const made = await this.put(lock, print(store.keep(), working.unreadable), identity);
+      const written = await this.placed(lock, made).catch((error) => {
         doubt = this.described(error);
         return OVERTAKEN;
       });
@@ -328,10 +394,14 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   }
 
   /** Puts the text on the disk, and in the file's place; gives the new file as it was before that. */
-  private async put(text: string, identity: string | undefined): Promise<BigIntStats> {
+  private async put(
+    lock: FileLock,
+    text: string,
+    identity: string | undefined,
+  ): Promise<BigIntStats> {
     // It could not be read again.
     if (text.length > LONGEST_FILE) throw tooLong(this.path, text.length);
-    const scratch = this.lock.scratch;
+    const scratch = lock.scratch;
     try {
       let made: BigIntStats;
       const before = identity === undefined ? undefined : await stat(this.path);
@@ -344,11 +414,14 @@ export class FileBackend extends StateSource<FileState> implements Backend {
       } finally {
         await file.close();
       }
-      // Somebody who took us for dead, or edits by hand, must not be overwritten.
-      if (identityOf(await statOf(this.path)) !== identity || !(await this.lock.isHeld())) {
+      // Somebody who took us for dead, edits by hand or points a link elsewhere goes first.
+      const isAsBefore =
+        identityOf(await statOf(this.path)) === identity &&
+        (await followed(this.path)) === lock.file;
+      if (!isAsBefore || !(await lock.isHeld())) {
         throw new HanoiError('CONFLICT', `${this.path} was changed underway.`);
       }
-      await rename(scratch, this.path);
+      await rename(scratch, lock.file);
       return made;
     } catch (error) {
       await unlink(scratch).catch(() => {});
@@ -357,12 +430,12 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   }
 
   /** The identity of the file that was put in its place. Rejects where it may not have stayed. */
-  private async placed(made: BigIntStats): Promise<string | undefined> {
-    if (!(await this.lock.isHeld())) {
+  private async placed(lock: FileLock, made: BigIntStats): Promise<string | undefined> {
+    if (!(await lock.isHeld())) {
       throw new HanoiError('CONFLICT', `The lock of ${this.path} was taken away underway.`);
     }
     const placed = await statOf(this.path);
-    await syncFolder(dirname(this.path));
+    await syncFolder(dirname(lock.file));
     // An editor may have been there since: then the next look has to read what it has left.
     return isSameContent(placed, made) ? identityOf(placed) : OVERTAKEN;
   }
@@ -428,13 +501,18 @@ async function statOf(path: string) {
   }
 }
 
-/** Where a link leads, so that the link stays one. */
-function followed(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
+/** Where the file is, or is to be, that a path leads to. */
+async function followed(path: string): Promise<string> {
+  let at = path;
+  for (let links = 0; links <= MOST_LINKS; links++) {
+    const folder = await realpath(dirname(at));
+    at = join(folder, basename(at));
+    // It is no link, or not there.
+    const to = await readlink(at).catch(() => undefined);
+    if (to === undefined) return at;
+    at = resolve(folder, to);
   }
+  throw new HanoiError('STORE_UNAVAILABLE', `${path} is a link to itself.`);
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -33,7 +33,12 @@ export class FileLock {
     nonce: crypto.randomUUID(),
   };
 
-  constructor(private readonly path: string) {}
+  private readonly path: string;
+
+  /** Of the file that it is for, without links: it is beside that. */
+  constructor(readonly file: string) {
+    this.path = `${file}.lock`;
+  }
 
   /** Resolves once it is held. STORE_BUSY after so many ms; the signal's reason once it is aborted. */
   async take(timeoutMs: number, signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import {
   chmodSync,
   chownSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -163,6 +164,53 @@ describe('a file of features', () => {
     expect(rollout.decideSync('chat', 'ann')).toMatchObject({ detail: 'member' });
   });
 
+  it('that is broken is read once, and holds no check up', async () => {
+    const rollout = open();
+    await rollout.addFeature('chat', { percentage: 100 });
+    const reading = jest.spyOn(files, 'readFile');
+    try {
+      write('{');
+      await eventually(() => rollout.health().state === 'degraded');
+      const known = reading.mock.calls.length;
+      const waits = Array.from({ length: 500 }, async (_, n) => {
+        await delay(n);
+        const beganAt = performance.now();
+        await rollout.runAs('ann', () => rollout.isEnabled('chat'), { pinned: true });
+        return performance.now() - beganAt;
+      });
+      expect(Math.max(...(await Promise.all(waits)))).toBeLessThan(300);
+      expect(reading).toHaveBeenCalledTimes(known);
+      expect(rollout.health().state).toBe('degraded');
+    } finally {
+      reading.mockRestore();
+    }
+  });
+
+  it('holds no check up where the disk hangs', async () => {
+    const rollout = open();
+    await rollout.addFeature('chat', { percentage: 100 });
+    write('{');
+    await eventually(() => rollout.health().state === 'degraded');
+    let goOn: () => void = () => {};
+    const hanging = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const { stat } = files;
+    const spy = jest.spyOn(files, 'stat').mockImplementation((async (...args: [string]) => {
+      await hanging;
+      return stat(...args);
+    }) as never);
+    try {
+      const beganAt = performance.now();
+      const check = () => rollout.isEnabled('chat');
+      expect(await rollout.runAs('ann', check, { pinned: true })).toBe(true);
+      expect(performance.now() - beganAt).toBeLessThan(300);
+    } finally {
+      goOn();
+      spy.mockRestore();
+    }
+  });
+
   it('with one document that can not be read has the others, and keeps that one', async () => {
     write({ features: { chat: { percentage: 140, mine: 1 }, list: { percentage: 100 } } });
     const problems: HanoiError[] = [];
@@ -243,6 +291,84 @@ describe('a file of features', () => {
     expect(lstatSync(link).isSymbolicLink()).toBe(true);
     expect(statSync(path).mode & 0o777).toBe(0o640);
     expect(Object.keys(inFile().features)).toEqual(['chat']);
+  });
+
+  describe('behind a link', () => {
+    const version = (name: string, percentage: number) => {
+      mkdirSync(join(folder, name));
+      writeFileSync(
+        join(folder, name, 'features.json'),
+        JSON.stringify({ features: { chat: { percentage } } }),
+      );
+    };
+    const point = (link: string, to: string) => {
+      symlinkSync(to, join(folder, 'new'));
+      renameSync(join(folder, 'new'), join(folder, link));
+    };
+
+    it.each([
+      ['the folder', 'current', 'current/features.json'],
+      ['a link to a file in it', 'features.json', 'features.json'],
+      ['a link to it, beside it', '..data', 'features.json'],
+    ])('follows %s that is pointed elsewhere', async (_, pointed, opened) => {
+      version('v1', 100);
+      version('v2', 0);
+      const to = (name: string) =>
+        point(pointed, pointed.endsWith('.json') ? `${name}/features.json` : name);
+      to('v1');
+      if (pointed === '..data') symlinkSync('..data/features.json', path);
+      const rollout = open({}, join(folder, opened));
+      const told: string[] = [];
+      rollout.on('degraded', () => told.push('degraded'));
+      expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
+      to('v2');
+      rmSync(join(folder, 'v1'), { recursive: true });
+      await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+      expect(rollout.health().state).toBe('ready');
+      await rollout.addFeature('list');
+      const { features } = JSON.parse(readFileSync(join(folder, 'v2/features.json'), 'utf8'));
+      expect(Object.keys(features)).toEqual(['chat', 'list']);
+      await rollout.close();
+      expect(readdirSync(join(folder, 'v2'))).toEqual(['features.json']);
+      expect(lstatSync(join(folder, pointed)).isSymbolicLink()).toBe(true);
+      expect(told).toEqual([]);
+    });
+
+    it('that leads nowhere yet is made where it leads', async () => {
+      mkdirSync(join(folder, 'there'));
+      symlinkSync('there/features.json', join(folder, 'one.json'));
+      symlinkSync('one.json', join(folder, 'two.json'));
+      const rollout = open({}, join(folder, 'two.json'));
+      await rollout.addFeature('chat', { percentage: 100 });
+      await rollout.close();
+      expect(readdirSync(join(folder, 'there'))).toEqual(['features.json']);
+      expect(lstatSync(join(folder, 'two.json')).isSymbolicLink()).toBe(true);
+      expect(lstatSync(join(folder, 'one.json')).isSymbolicLink()).toBe(true);
+      expect(open({}, join(folder, 'one.json')).isEnabledSync('chat', 'ann')).toBe(true);
+    });
+
+    it('is locked as it is to those who know it without', async () => {
+      version('v1', 100);
+      symlinkSync('v1/features.json', path);
+      const [one, other] = [open(), open({}, join(folder, 'v1/features.json'))];
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, n) => {
+          await delay(n);
+          await (n % 2 === 0 ? one : other).register('chat', `user-${n}`);
+        }),
+      );
+      expect(await one.countMembers('chat')).toBe(20);
+    });
+
+    it('tells at once of changes where the file is', async () => {
+      version('v1', 100);
+      symlinkSync('v1/features.json', path);
+      const rollout = open({ pollMs: 60_000 });
+      const other = open({}, join(folder, 'v1/features.json'));
+      await delay(50);
+      await other.setPercentage('chat', 0);
+      await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+    });
   });
 
   it('keeps its owner, group and mode, whoever writes', async () => {
