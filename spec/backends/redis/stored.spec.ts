@@ -150,7 +150,7 @@ describe.each([RedisBackend, RedisSetBackend])('given what a %p finds in Redis',
   it('patterns in thousands close their feature', async () => {
     const { rollout } = await setUp();
     chat = (await client.hget(FEATURES, 'chat')) as string;
-    const patterns = Array.from({ length: 1_001 }, (_, at) => ({ source: `^${at}-[a-c]+$` }));
+    const patterns = Array.from({ length: 1_001 }, (_, at) => ({ source: `^${at}-` }));
     await client.hset(FEATURES, 'chat', stored({ patterns }));
     await rollout.addFeature('new', { patterns: patterns.slice(1) });
     await expect(rollout.addFeature('more', { patterns })).rejects.toMatchObject({
