@@ -350,6 +350,25 @@ it.each([
   expect(last).toBeLessThanOrEqual(steps[1] as number);
 });
 
+it('keeps up with more changes than the history keeps, while members are read', async () => {
+  const source = new MemoryBackend({ historyLength: 100 });
+  const rollout = new Rollout(source);
+  const target = open('MemoryBackend');
+  await rollout.addFeature('list');
+  await rollout.register('list', ids(3_000));
+  const { members } = source;
+  source.members = async function* (name) {
+    for await (const batch of members.call(source, name)) {
+      for (let n = 0; n < 60; n++) await rollout.register(name, crypto.randomUUID());
+      await new Promise((resolve) => setTimeout(resolve, 120));
+      yield batch;
+    }
+  };
+  expect((await copyFeatures(source, target.backend)).problems).toEqual([]);
+  source.members = members;
+  expect(await contents(target.rollout)).toEqual(await contents(rollout));
+});
+
 it('tells of one that changes too fast, and copies the others', async () => {
   const source = new MemoryBackend({ historyLength: 0 });
   const rollout = new Rollout(source);
