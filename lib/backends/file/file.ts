@@ -43,11 +43,11 @@ export interface FileBackendOptions {
   pollMs?: number;
   /** How long a write may take, in ms, most of which is waiting for others. From 1; default 5,000. */
   operationTimeoutMs?: number;
-  /** How many changes of documents, and as many of members alone, are kept of each feature. From 0; default 100. */
+  /** How many changes of documents, and as many of members alone, are kept of each feature. From 0; default 10. */
   historyLength?: number;
 }
 
-const DEFAULTS = { pollMs: 1_000, operationTimeoutMs: 5_000, historyLength: 100 };
+const DEFAULTS = { pollMs: 1_000, operationTimeoutMs: 5_000, historyLength: 10 };
 
 /** An editor may be writing: what can't be read is read again so much later. */
 const SECOND_LOOK_MS = 30;

@@ -65,7 +65,7 @@ async function eventually(holds: () => unknown): Promise<void> {
   while (!holds()) await delay(5);
 }
 
-backendContract('FileBackend', { open: async () => new FileBackend(path) });
+backendContract('FileBackend', { open: async () => new FileBackend(path, { historyLength: 25 }) });
 
 describe('a file of features', () => {
   it('may be written by hand, with what is not usual alone', async () => {
@@ -406,6 +406,17 @@ describe('a file of features', () => {
     expect(() => new FileBackend(path, { pollMs: 1 })).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
     );
+  });
+
+  it('stays small, however often a feature is changed', async () => {
+    const rollout = open();
+    const actor = 'ann@example.com';
+    await rollout.addFeature('chat');
+    for (let n = 0; n < 50; n++) await rollout.setPercentage('chat', n, { actor });
+    const history = await rollout.history('chat', { limit: 100 });
+    expect(history.length).toBeGreaterThanOrEqual(10);
+    expect(history.length).toBeLessThanOrEqual(20);
+    expect(statSync(path).size).toBeLessThan(25_000);
   });
 
   it('takes names and ids that are traps in JavaScript', async () => {
