@@ -135,9 +135,7 @@ export class FileBackend extends StateSource<FileState> implements Backend {
         return;
       }
       this.queue.push({ write, resolve, reject });
-      this.writing ??= this.writeAll().finally(() => {
-        this.writing = undefined;
-      });
+      this.writing ??= this.writeAll();
     });
   }
 
@@ -334,18 +332,25 @@ export class FileBackend extends StateSource<FileState> implements Backend {
         }
         continue;
       }
+      let answer: () => void;
       try {
-        await this.writeUnderLock(lock, all);
+        answer = await this.writeUnderLock(lock, all);
       } catch (error) {
         const cause = this.described(error as Error);
-        for (const { write, reject } of all) reject(notApplied(write.name, cause));
-      } finally {
-        await lock.release().catch(() => {});
+        answer = () => {
+          for (const { write, reject } of all) reject(notApplied(write.name, cause));
+        };
       }
+      // First: who is answered may end the process, and others would wait for its lock.
+      await lock.release().catch(() => {});
+      answer();
     }
+    // At once: who was answered may write again before anything else happens.
+    this.writing = undefined;
   }
 
-  private async writeUnderLock(lock: FileLock, all: readonly Queued[]): Promise<void> {
+  /** Gives what answers those who wait. */
+  private async writeUnderLock(lock: FileLock, all: readonly Queued[]): Promise<() => void> {
     const identity = identityOf(await statOf(this.path));
     // What is held is copied: it is seen by checks, and this may yet fail.
     const found =
@@ -385,7 +390,9 @@ export class FileBackend extends StateSource<FileState> implements Backend {
       this.take(new FileState(store, working.unreadable, written, performance.now()));
       this.succeeded();
     }
-    for (const each of done) each(doubt);
+    return () => {
+      for (const each of done) each(doubt);
+    };
   }
 
   private withoutAnswered({ kept, unreadable }: Read): Read {

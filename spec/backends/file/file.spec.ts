@@ -512,6 +512,11 @@ describe('the lock of a file', () => {
     expect(inFile().store.requests).toHaveLength(2);
   });
 
+  it('is gone when the write is answered: who was answered may end at once', async () => {
+    await open().addFeature('chat');
+    expect(readdirSync(folder)).toEqual(['features.json']);
+  });
+
   it('holds nobody up who closes', async () => {
     const rollout = open();
     await rollout.addFeature('chat');
