@@ -22,8 +22,20 @@ export { MemoryBackend, type MemoryBackendOptions } from './backends/memory.js';
 export { ReplicaBackend, type ReplicaBackendOptions } from './backends/replica.js';
 export { type CopyOptions, type CopyReport, copyFeatures } from './copy-features.js';
 export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
+export type { ConditionSettings } from './domain/condition.js';
 export type { Decision, Detail, Reason } from './domain/decision.js';
-export type { Bucketing, Feature, Json, Pattern, Variant } from './domain/feature.js';
+export type {
+  Bucketing,
+  Condition,
+  Feature,
+  Json,
+  Operator,
+  Pattern,
+  Rule,
+  Serve,
+  Variant,
+} from './domain/feature.js';
+export type { RuleSettings } from './domain/rule.js';
 export type { Subject } from './domain/subject.js';
 export type { FeatureSettings } from './domain/validate.js';
 export { ERROR_CODES, type ErrorCode, HanoiError } from './errors.js';

@@ -19,15 +19,10 @@ import { type CompiledFeature, decide, lookupId, type Surroundings } from './dom
 import { aged, type Decision, failed } from './domain/decision.js';
 import type { Feature } from './domain/feature.js';
 import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
+import { parseId, parseName } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
 import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
-import {
-  amendFeature,
-  createFeature,
-  type FeatureSettings,
-  parseId,
-  parseName,
-} from './domain/validate.js';
+import { amendFeature, createFeature, type FeatureSettings } from './domain/validate.js';
 import {
   ERROR_CODES,
   type ErrorCode,
@@ -118,7 +113,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     this.unknownFeature = unknownFeature;
     this.surroundings = {
       identify: identify as Identify,
+      now: Date.now,
       inGroup: (group, subject) => this.inGroup(group, subject),
+      segmentOf: () => undefined,
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
   }
@@ -317,7 +314,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<number> {
     return attempt(() => {
       if (!isPattern(who)) return this.changeMembers(name, 'remove', who, options);
-      const { source, flags } = parsePattern(who.source, who.flags, 'pattern');
+      const { source, flags } = parsePattern(who, 'pattern');
       return this.changePatterns(
         name,
         (patterns) => patterns.filter((other) => other.source !== source || other.flags !== flags),

@@ -1,11 +1,13 @@
 import type { HanoiError } from '../errors.js';
 import { admits, crc32, type Share, shareOf } from './bucketing.js';
+import type { ConditionSurroundings } from './condition.js';
 import { type Decision, type Detail, failed, off, on, onWith, type Reason } from './decision.js';
 import { DEFAULT_SETTINGS, type Feature } from './feature.js';
 import { isEveryone, isNobody } from './group.js';
 import { type Matches, matcherOf } from './pattern.js';
+import { type CompiledRule, compileRule, isOpen, ruled } from './rule.js';
 import { type Identify, subjectId } from './subject.js';
-import { type Choice, choiceOf, chosen, onlyWeighted } from './variant.js';
+import { type Choice, chosen, onlyWeighted, variantChoiceOf } from './variant.js';
 
 /** What is kept beside a document and was looked up. Undefined is "not looked up", never "no". */
 export interface Facts {
@@ -13,12 +15,10 @@ export interface Facts {
 }
 
 /** What a decision may know of the world around the feature. */
-export interface Surroundings {
+export interface Surroundings extends ConditionSurroundings {
   readonly identify: Identify;
-  /** Whether the subject is in the group; undefined where that can't be computed. Never throws. */
-  inGroup(group: string, subject: unknown): boolean | undefined;
-  /** Told when reading the subject threw; the subject is then treated as none. */
-  unreadableSubject(feature: string, cause: unknown): void;
+  /** The time, in Unix ms. */
+  readonly now: () => number;
 }
 
 /** The ready answers of one gate: without a variant, or one for each variant. */
@@ -38,9 +38,12 @@ export interface CompiledFeature {
   readonly groups: readonly string[] | undefined;
   readonly share: Share;
   readonly variants: Choice | undefined;
+  readonly rules: readonly CompiledRule[] | undefined;
   readonly whenDisabled: Decision;
   readonly whenNoSubject: Decision;
   readonly whenNoId: Decision;
+  /** For nobody in particular, while a rule serves off, or a part. */
+  readonly whenNoOne: Decision;
   readonly whenExcluded: Decision;
   readonly whenMember: Answers;
   readonly whenPattern: Answers;
@@ -52,7 +55,7 @@ export interface CompiledFeature {
 
 /** Compiles a validated document. */
 export function compile(feature: Feature): CompiledFeature {
-  const { name, variants, percentage, groups, offValue } = feature;
+  const { name, variants, percentage, groups, rules, offValue } = feature;
   const share = shareOf(percentage, feature.bucketing, name);
   const answers = (reason: Reason, detail: Detail): Answers => ({
     plain: on(name, reason, detail),
@@ -77,10 +80,12 @@ export function compile(feature: Feature): CompiledFeature {
     everyone: byGroup.some(isEveryone),
     groups: byGroup.length > 0 ? byGroup : undefined,
     share,
-    variants: variants.length > 0 ? choiceOf(variants, feature.bucketing, name) : undefined,
+    variants: variantChoiceOf(feature),
+    rules: rules.length > 0 ? rules.map((rule) => compileRule(rule, feature)) : undefined,
     whenDisabled: off(name, 'DISABLED', 'kill switch', offValue),
     whenNoSubject: anonymous('no subject'),
     whenNoId: anonymous('subject without id'),
+    whenNoOne: off(name, 'DEFAULT', 'no subject', offValue),
     whenExcluded: off(name, 'TARGETING_MATCH', 'excluded', offValue),
     whenMember: answers('TARGETING_MATCH', 'member'),
     whenPattern: answers('TARGETING_MATCH', 'pattern'),
@@ -119,10 +124,19 @@ export function decide(
 
   const id = idUnder(feature, subject, surroundings);
   if (id === undefined) {
+    const { rules } = feature;
+    if (rules?.some((rule) => rule.isPartial && isOpen(rule, surroundings.now))) {
+      return feature.whenNoOne;
+    }
     return subject === undefined || subject === null ? feature.whenNoSubject : feature.whenNoId;
   }
 
   if (feature.excluded?.has(id)) return feature.whenExcluded;
+
+  if (feature.rules !== undefined) {
+    const decision = ruled(feature.rules, subject, id, surroundings);
+    if (decision !== undefined) return decision;
+  }
 
   const member = facts.isMember(id);
   if (member === true) return served(feature, feature.whenMember, id);

@@ -18,6 +18,7 @@ export type Detail =
   | 'no subject'
   | 'subject without id'
   | 'excluded'
+  | 'rule'
   | 'member'
   | 'pattern'
   | 'group'
@@ -44,6 +45,8 @@ export interface Decision<Name extends string = string, Value = Json> {
   readonly value: Value | undefined;
   readonly reason: Reason;
   readonly detail: Detail;
+  /** The id of the rule that answered, if one did. */
+  readonly rule: string | undefined;
   /** With the reason ERROR alone: OpenFeature's code. */
   readonly errorCode: OpenFeatureErrorCode | undefined;
   /** With the reasons ERROR and STALE: what kept the answer from being a usual one. */
@@ -53,8 +56,8 @@ export interface Decision<Name extends string = string, Value = Json> {
 }
 
 /** "On", for a feature without variants. */
-export function on(feature: string, reason: Reason, detail: Detail): Decision {
-  return decision(feature, true, undefined, true, reason, detail);
+export function on(feature: string, reason: Reason, detail: Detail, rule?: string): Decision {
+  return decision(feature, true, undefined, true, reason, detail, rule);
 }
 
 /** "On", for a feature with variants: with this one, or without where none can be chosen. */
@@ -63,14 +66,21 @@ export function onWith(
   reason: Reason,
   detail: Detail,
   variant: Variant | undefined,
+  rule?: string,
 ): Decision {
   const value = variant?.value === undefined ? variant?.name : variant.value;
-  return decision(feature, true, variant?.name, value, reason, detail);
+  return decision(feature, true, variant?.name, value, reason, detail, rule);
 }
 
 /** "Off". */
-export function off(feature: string, reason: Reason, detail: Detail, offValue?: Json): Decision {
-  return decision(feature, false, undefined, offValue, reason, detail);
+export function off(
+  feature: string,
+  reason: Reason,
+  detail: Detail,
+  offValue?: Json,
+  rule?: string,
+): Decision {
+  return decision(feature, false, undefined, offValue, reason, detail, rule);
 }
 
 /** "Off, because something went wrong"; or on, where the app wants its unknown features on. */
@@ -85,14 +95,14 @@ export function failed(
     value,
   }: { enabled?: boolean; variant?: string | undefined; value?: Json | undefined } = {},
 ): Decision {
-  return decision(feature, enabled, variant, value, 'ERROR', detail, errorCode, code);
+  return decision(feature, enabled, variant, value, 'ERROR', detail, undefined, errorCode, code);
 }
 
 /** The same answer, saying that it is of what was known so many ms ago; an error stays as it is. */
 export function aged(fresh: Decision, ageMs: number, code: ErrorCode): Decision {
   if (fresh.reason === 'ERROR') return fresh;
-  const { feature, enabled, variant, value, detail } = fresh;
-  return decision(feature, enabled, variant, value, 'STALE', detail, undefined, code, ageMs);
+  const { feature, enabled, variant, value, detail, rule } = fresh;
+  return decision(feature, enabled, variant, value, 'STALE', detail, rule, undefined, code, ageMs);
 }
 
 // One place makes them, so that all have one hidden class and a check's loads stay monomorphic.
@@ -103,6 +113,7 @@ function decision(
   value: Json | undefined,
   reason: Reason,
   detail: Detail,
+  rule?: string,
   errorCode?: OpenFeatureErrorCode,
   code?: ErrorCode,
   ageMs?: number,
@@ -114,6 +125,7 @@ function decision(
     value,
     reason,
     detail,
+    rule,
     errorCode,
     code,
     ageMs,

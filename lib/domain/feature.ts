@@ -37,6 +37,60 @@ export interface Variant {
   readonly value?: Json;
 }
 
+/** What can be asked of an attribute. */
+export type Operator = (typeof OPERATORS)[number];
+
+export const OPERATORS = [
+  'equals',
+  'in',
+  'lessThan',
+  'atMost',
+  'moreThan',
+  'atLeast',
+  'startsWith',
+  'endsWith',
+  'contains',
+  'matches',
+  'exists',
+  'before',
+  'after',
+  'satisfies',
+] as const;
+
+/** Who a rule is for. What can't be computed is unknown, and so is its `not`. */
+export type Condition =
+  | { readonly all: readonly Condition[] }
+  | { readonly any: readonly Condition[] }
+  | { readonly not: Condition }
+  /** By id. */
+  | { readonly users: readonly string[] }
+  | { readonly matches: Pattern }
+  | { readonly group: string }
+  /** The segment's answer is one of these. */
+  | { readonly segment: string; readonly in: readonly string[] }
+  | { readonly attribute: string; readonly op: Operator; readonly value?: Json };
+
+/** A condition with what it serves. Rules come before the gates, and the first that holds answers. */
+export interface Rule {
+  /** Unique in its feature. A percentage and a split choose by it: another id deals anew. */
+  readonly id: string;
+  readonly description?: string;
+  readonly when: Condition;
+  /** The rule lives from this instant on (ISO 8601 with a zone), and until before that one. */
+  readonly from?: string;
+  readonly until?: string;
+  /** Share of those that match, 0-100; the rest go on to the next rule. */
+  readonly percentage?: number;
+  readonly serve: Serve;
+}
+
+/** `on`: with a variant by weight, where the feature has some. */
+export type Serve =
+  | 'on'
+  | 'off'
+  | { readonly variant: string }
+  | { readonly split: readonly (readonly [variant: string, weight: number])[] };
+
 /** A feature's whole definition as it is stored: one JSON document, frozen once read. */
 export interface Feature {
   /** 1-200 characters, well-formed Unicode, no control characters. */
@@ -65,6 +119,8 @@ export interface Feature {
   readonly defaultVariant?: string;
   /** What `value()` answers where the feature is off. */
   readonly offValue?: Json;
+  /** They come before the gates; the first that holds answers. */
+  readonly rules: readonly Rule[];
   /** The team's own: description, owner, tags. */
   readonly data: { readonly [key: string]: Json };
 }
@@ -78,5 +134,6 @@ export const DEFAULT_SETTINGS: Omit<Feature, 'name' | 'id' | 'revision'> = Objec
   patterns: Object.freeze([]),
   groups: Object.freeze([]),
   variants: Object.freeze([]),
+  rules: Object.freeze([]),
   data: Object.freeze({}),
 });

@@ -2,6 +2,7 @@ import { type AST, RegExpParser } from '@eslint-community/regexpp';
 import { RE2JS } from 're2js';
 import { HanoiError, shown } from '../errors.js';
 import type { Pattern } from './feature.js';
+import { refused } from './parse.js';
 
 /*
  * Stored patterns never reach V8's engine, which backtracks: `(a+)+$` holds it for a minute on 30
@@ -47,7 +48,12 @@ export function refuseSlow(patterns: readonly Pattern[], path: string): void {
 }
 
 /** A pattern from a RegExp, or from source and flags, checked. INVALID_FEATURE with `path`. */
-export function parsePattern(source: string, flags: string, path: string): Pattern {
+export function parsePattern(value: unknown, path: string): Pattern {
+  // By shape, not by instanceof: a RegExp of another realm is one too.
+  const { source, flags = '' } = (value ?? {}) as { source?: unknown; flags?: unknown };
+  if (typeof source !== 'string' || typeof flags !== 'string') {
+    throw refused(path, 'to be a RegExp or { source, flags }', value);
+  }
   const refuse = (message: string, cause?: unknown): HanoiError =>
     new HanoiError('INVALID_FEATURE', `Expected \`${path}\` ${message}`, { path, cause });
   if (!/^[dgimsu]*$/.test(flags) || new Set(flags).size !== flags.length) {

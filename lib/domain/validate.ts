@@ -1,4 +1,3 @@
-import { HanoiError, shown } from '../errors.js';
 import {
   BUCKETINGS,
   type Bucketing,
@@ -9,8 +8,21 @@ import {
   type Variant,
 } from './feature.js';
 import { isEveryone, isNobody } from './group.js';
+import {
+  distinct,
+  list,
+  parseBoolean,
+  parseId,
+  parseJson,
+  parseName,
+  parsePercentage,
+  parseWeight,
+  record,
+  refused,
+  refuseUnknown,
+} from './parse.js';
 import { parsePattern, refuseSlow } from './pattern.js';
-import { idOf } from './subject.js';
+import { parseRules, type RuleSettings } from './rule.js';
 
 /**
  * What `addFeature` and `update` take: the document's settings, with shorthands.
@@ -35,6 +47,8 @@ export interface FeatureSettings<VariantName extends string = string> {
   defaultVariant?: VariantName | undefined;
   /** Any JSON value, null too. */
   offValue?: unknown;
+  /** In the order in which they are asked. */
+  rules?: Iterable<RuleSettings<VariantName>>;
   /** The team's own JSON; replaced whole. */
   data?: { readonly [key: string]: unknown };
 }
@@ -50,18 +64,17 @@ const SETTINGS = new Set([
   'variants',
   'defaultVariant',
   'offValue',
+  'rules',
   'data',
 ]);
 
 const VARIANT_FIELDS = new Set(['name', 'weight', 'value']);
 
 /** Fields of the document that decide who gets a feature, but not in this version. */
-const NOT_YET = ['rules', 'requires', 'buckets'];
+const NOT_YET = ['requires', 'buckets'];
 
-const LONGEST_NAME = 200;
 /** Each is tried in turn by a check, and compiled at the first. */
 const MOST_PATTERNS = 1_000;
-const DEEPEST_JSON = 32;
 
 /** A feature of these settings, at revision 1. INVALID_FEATURE, with the `path` of what is refused. */
 export function createFeature(name: string, id: string, settings: FeatureSettings): Feature {
@@ -114,7 +127,11 @@ function parse(document: unknown, strict: boolean): Feature {
     id: parseName(given.id, 'id'),
     revision: parseRevision(given.revision),
     enabled: parseBoolean(given.enabled, 'enabled'),
-    percentage: parsePercentage(given.percentage, bucketing),
+    percentage: parsePercentage(
+      given.percentage,
+      'percentage',
+      bucketing.startsWith('rollout-gem'),
+    ),
     bucketing,
     ...(subjectKey !== undefined && { subjectKey: parseName(subjectKey, 'subjectKey') }),
     excluded: distinct(list(given.excluded, 'excluded', parseId)),
@@ -125,37 +142,10 @@ function parse(document: unknown, strict: boolean): Feature {
       defaultVariant: parseDefaultVariant(defaultVariant, variants),
     }),
     ...(offValue !== undefined && { offValue: parseJson(offValue, 'offValue') }),
+    // Absent from documents of before there were any.
+    rules: parseRules(given.rules ?? [], variants, strict),
     data: parseJson(record(given.data, 'data'), 'data') as Feature['data'],
   });
-}
-
-/** A name of a feature, group or variant: 1-200 characters, well-formed, no control characters. */
-export function parseName(value: unknown, path: string): string {
-  if (
-    typeof value !== 'string' ||
-    value === '' ||
-    !value.isWellFormed() ||
-    /\p{Cc}/u.test(value) ||
-    (value.length > LONGEST_NAME && [...value].length > LONGEST_NAME)
-  ) {
-    throw refused(path, 'to be 1-200 characters without control characters', value);
-  }
-  return value;
-}
-
-/** An id as it is stored. INVALID_FEATURE where it can't be one. */
-export function parseId(value: unknown, path: string): string {
-  const id = idOf(value);
-  if (id === undefined) {
-    // Not what it is: no message holds an id.
-    const got = value === '' ? 'an empty string' : value === null ? 'null' : typeof value;
-    throw new HanoiError(
-      'INVALID_FEATURE',
-      `Expected \`${path}\` to have an id: a well-formed, non-empty string, a number or a bigint, got ${got}.`,
-      { path },
-    );
-  }
-  return id;
 }
 
 function parseRevision(value: unknown): number {
@@ -165,27 +155,11 @@ function parseRevision(value: unknown): number {
   return value as number;
 }
 
-function parseBoolean(value: unknown, path: string): boolean {
-  if (typeof value !== 'boolean') throw refused(path, 'to be true or false', value);
-  return value;
-}
-
 function parseBucketing(value: unknown): Bucketing {
   if (!BUCKETINGS.includes(value as Bucketing)) {
     throw refused('bucketing', `to be one of ${BUCKETINGS.join(', ')}`, value);
   }
   return value as Bucketing;
-}
-
-function parsePercentage(value: unknown, bucketing: Bucketing): number {
-  if (typeof value !== 'number' || !(value >= 0 && value <= 100)) {
-    throw refused('percentage', 'to be a number from 0 to 100', value);
-  }
-  const exact = bucketing.startsWith('rollout-gem');
-  if (!exact && Math.round(value * 10_000) / 10_000 !== value) {
-    throw refused('percentage', 'to have at most four decimals, such as 33.3333', value);
-  }
-  return value + 0; // -0 would not survive JSON
 }
 
 function parseVariants(value: unknown, bucketing: Bucketing, strict: boolean): readonly Variant[] {
@@ -213,16 +187,13 @@ function parseVariants(value: unknown, bucketing: Bucketing, strict: boolean): r
 function parseVariant(value: unknown, path: string, strict: boolean): Variant {
   if (typeof value === 'string') return Object.freeze({ name: parseName(value, path), weight: 1 });
   const given = record(value, path);
-  const weight = given.weight === undefined ? 1 : given.weight;
-  if (typeof weight !== 'number' || !(weight === 0 || (weight >= 1e-6 && weight <= 1e9))) {
-    throw refused(`${path}.weight`, 'to be 0, or a number from 0.000001 to 1,000,000,000', weight);
-  }
+  const weight = parseWeight(given.weight === undefined ? 1 : given.weight, `${path}.weight`);
   if (strict) refuseUnknown(given, VARIANT_FIELDS, path);
   const unknown = Object.entries(given).filter(([key]) => !VARIANT_FIELDS.has(key));
   return Object.freeze({
     ...Object.fromEntries(unknown.map(([key, v]) => [key, parseJson(v, `${path}.${key}`)])),
     name: parseName(given.name, `${path}.name`),
-    weight: weight + 0,
+    weight,
     ...(given.value !== undefined && { value: parseJson(given.value, `${path}.value`) }),
   });
 }
@@ -235,14 +206,7 @@ function parseDefaultVariant(value: unknown, variants: readonly Variant[]): stri
 }
 
 function parsePatterns(value: unknown): readonly Pattern[] {
-  const patterns = list(value, 'patterns', (item, path) => {
-    // By shape, not by instanceof: a RegExp of another realm is one too.
-    const { source, flags = '' } = (item ?? {}) as Partial<Pattern>;
-    if (typeof source !== 'string' || typeof flags !== 'string') {
-      throw refused(path, 'to be a RegExp or { source, flags }', item);
-    }
-    return parsePattern(source, flags, path);
-  });
+  const patterns = list(value, 'patterns', parsePattern);
   if (patterns.length > MOST_PATTERNS) {
     throw refused('patterns', `to be at most ${MOST_PATTERNS}`, patterns.length);
   }
@@ -262,74 +226,4 @@ function parseGroups(value: unknown): readonly string[] {
     throw refused('groups', 'to name everyone or nobody, not both', groups);
   }
   return groups;
-}
-
-/** A frozen copy of a JSON value. INVALID_FEATURE on anything that JSON would lose or change. */
-function parseJson(value: unknown, path: string, depth = 0): Json {
-  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
-  if (typeof value === 'number' && Number.isFinite(value)) return value + 0;
-  if (depth === DEEPEST_JSON) {
-    throw refused(path, `to nest at most ${DEEPEST_JSON} levels`, typeof value);
-  }
-  if (Array.isArray(value)) {
-    // Array.from, because map keeps holes.
-    return Object.freeze(
-      Array.from(value, (item, at) => parseJson(item, `${path}[${at}]`, depth + 1)),
-    );
-  }
-  if (isRecord(value)) {
-    const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-    return Object.freeze(
-      // Defines each key, where assigning would call the setter of `__proto__`.
-      Object.fromEntries(
-        entries.map(([key, item]) => [key, parseJson(item, `${path}.${key}`, depth + 1)]),
-      ),
-    );
-  }
-  throw refused(path, 'to be a JSON value', value);
-}
-
-function list<Item>(
-  value: unknown,
-  path: string,
-  parse: (item: unknown, path: string) => Item,
-): readonly Item[] {
-  const iterable = typeof value === 'object' && value !== null && Symbol.iterator in value;
-  if (!iterable) throw refused(path, 'to be a list', value);
-  return Object.freeze(
-    Array.from(value as Iterable<unknown>, (item, at) => parse(item, `${path}[${at}]`)),
-  );
-}
-
-function distinct(values: readonly string[]): readonly string[] {
-  return Object.freeze([...new Set(values)]);
-}
-
-function record(value: unknown, path: string): { readonly [key: string]: unknown } {
-  if (!isRecord(value)) throw refused(path, 'to be an object', value);
-  return value;
-}
-
-/** A plain object of any realm. */
-function isRecord(value: unknown): value is Record<string, unknown> {
-  if (Object.prototype.toString.call(value) !== '[object Object]') return false;
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
-}
-
-function refuseUnknown(given: object, known: ReadonlySet<string>, path: string): void {
-  for (const field of Object.keys(record(given, path))) {
-    if (known.has(field)) continue;
-    throw new HanoiError(
-      'INVALID_FEATURE',
-      `Unknown field ${JSON.stringify(field)} in \`${path}\`. Known are ${[...known].join(', ')}.`,
-      { path },
-    );
-  }
-}
-
-function refused(path: string, expected: string, got: unknown): HanoiError {
-  return new HanoiError('INVALID_FEATURE', `Expected \`${path}\` ${expected}, got ${shown(got)}.`, {
-    path,
-  });
 }

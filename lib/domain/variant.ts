@@ -1,5 +1,5 @@
 import { hash, saltOf } from './bucketing.js';
-import type { Bucketing, Variant } from './feature.js';
+import type { Feature, Variant } from './feature.js';
 
 /** A weighted choice, ready to be asked: an index into the list that it was made of. */
 export interface Choice {
@@ -10,13 +10,24 @@ export interface Choice {
   readonly modulo: boolean;
 }
 
-export function choiceOf(variants: readonly Variant[], bucketing: Bucketing, name: string): Choice {
+/** By weight, in stored order. Two choices by different `salt` have nothing to do with each other. */
+export function choiceOf(
+  weighted: readonly { readonly weight: number }[],
+  salt: string,
+  modulo = false,
+): Choice {
   let running = 0;
   return {
-    upTo: Float64Array.from(variants, ({ weight }) => (running += weight)),
-    salt: saltOf(`${name}/variant`),
-    modulo: bucketing === 'hanoi',
+    upTo: Float64Array.from(weighted, ({ weight }) => (running += weight)),
+    salt: saltOf(salt),
+    modulo,
   };
+}
+
+/** A feature's choice of one of its variants. */
+export function variantChoiceOf({ name, variants, bucketing }: Feature): Choice | undefined {
+  if (variants.length === 0) return undefined;
+  return choiceOf(variants, `${name}/variant`, bucketing === 'hanoi');
 }
 
 /** Which variant the id with this CRC-32 gets: the first whose running weight exceeds its point. */

@@ -25,7 +25,9 @@ export interface ContractOptions {
 
 const SURROUNDINGS = {
   identify: (subject: object) => (subject as { id?: unknown }).id,
+  now: Date.now,
   inGroup: () => undefined,
+  segmentOf: () => undefined,
   unreadableSubject: () => {},
 };
 

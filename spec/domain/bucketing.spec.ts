@@ -18,7 +18,7 @@ describe('vectors computed elsewhere', () => {
       expectPosition(position, (percentage) => shareOf(percentage, 'independent', name), idCrc);
     }
     for (const [name, variant] of Object.entries(row.variant)) {
-      const choice = choiceOf(vectors.variants, 'modulo', name);
+      const choice = choiceOf(vectors.variants, `${name}/variant`);
       expect(vectors.variants[chosen(choice, idCrc)]?.name).toBe(variant);
     }
   });

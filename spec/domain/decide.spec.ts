@@ -18,6 +18,14 @@ const NOBODY: Facts = { isMember: () => false };
 const EVERYBODY: Facts = { isMember: () => true };
 const UNKNOWN: Facts = { isMember: () => undefined };
 
+const SURROUNDINGS: Surroundings = {
+  identify: (object) => (object as { id?: unknown }).id,
+  now: () => 0,
+  inGroup: () => undefined,
+  segmentOf: () => undefined,
+  unreadableSubject: () => {},
+};
+
 function decided(
   settings: FeatureSettings,
   subject: unknown,
@@ -25,9 +33,7 @@ function decided(
   surroundings: Partial<Surroundings> = {},
 ) {
   return decide(compile(createFeature('cdc_on', 'id', settings)), subject, facts, {
-    identify: (object) => (object as { id?: unknown }).id,
-    inGroup: () => undefined,
-    unreadableSubject: () => {},
+    ...SURROUNDINGS,
     ...surroundings,
   });
 }
@@ -302,7 +308,7 @@ describe('membership that was not looked up', () => {
 describe('a document that cannot be read', () => {
   it('is off for everyone, and says so', () => {
     const compiled = compileUnreadable('cdc_on', new HanoiError('CORRUPT_FEATURE', 'no JSON'));
-    const surroundings = { identify: () => 1, inGroup: () => true, unreadableSubject: () => {} };
+    const surroundings = { ...SURROUNDINGS, identify: () => 1, inGroup: () => true };
     for (const subject of ['ann', undefined]) {
       expect(decide(compiled, subject, EVERYBODY, surroundings)).toMatchObject({
         feature: 'cdc_on',
@@ -318,11 +324,7 @@ describe('a document that cannot be read', () => {
 describe('any subject', () => {
   it('gets the same frozen answer each time', () => {
     const compiled = compile(createFeature('f', 'id', { percentage: 50, variants: foobar }));
-    const surroundings = {
-      identify: () => undefined,
-      inGroup: () => undefined,
-      unreadableSubject: () => {},
-    };
+    const surroundings = { ...SURROUNDINGS, identify: () => undefined };
     holds(ids, (id) => {
       const decision = decide(compiled, id, NOBODY, surroundings);
       expect(Object.isFrozen(decision)).toBe(true);

@@ -62,7 +62,7 @@ describe('a setting that is refused', () => {
     ['data', { data: new Map() }, 'an object'],
     ['settings', { percent: 20 }, '"percent"'],
     ['settings', { name: 'other' }, 'enabled, percentage'],
-    ['settings', { rules: [] }, 'enabled, percentage'],
+    ['settings', { requires: [] }, 'enabled, percentage'],
     ['settings', null, 'an object'],
   ])('names `%s` for %j', (path, settings, message) => {
     expect(() => create(settings)).toThrow(
@@ -169,6 +169,7 @@ describe('a created feature', () => {
       ],
       defaultVariant: 'foo',
       offValue: null,
+      rules: [],
       data: { owner: 'checkout' },
     });
   });
@@ -274,7 +275,6 @@ describe('a document', () => {
   });
 
   it.each([
-    ['rules', { rules: [{ id: 'r', when: { all: [] }, serve: 'off' }] }],
     ['requires', { requires: [{ feature: 'other' }] }],
     ['buckets', { buckets: [1] }],
     ['percentage', { percentage: { points: [] } }],

@@ -20,7 +20,7 @@ describe('a weighted choice', () => {
       const seed = Math.floor(Math.random() * 2 ** 32);
       const random = seeded(seed);
       const share = shareOf(percentage, bucketing, 'cdc_on');
-      const choice = choiceOf([foo, off, bar], bucketing, 'cdc_on');
+      const choice = choiceOf([foo, off, bar], 'cdc_on/variant', bucketing === 'hanoi');
       const counts = [0, 0, 0];
       let total = 0;
       while (total < 5_000) {
@@ -43,20 +43,20 @@ describe('a weighted choice', () => {
   it('keeps everyone when a variant without weight is added', () => {
     for (let n = 0; n < 1_000; n++) {
       const idCrc = crc32(`user-${n}`);
-      const before = [foo, bar][chosen(choiceOf([foo, bar], 'modulo', 'f'), idCrc)];
-      const after = [foo, off, bar][chosen(choiceOf([foo, off, bar], 'modulo', 'f'), idCrc)];
+      const before = [foo, bar][chosen(choiceOf([foo, bar], 'f/variant'), idCrc)];
+      const after = [foo, off, bar][chosen(choiceOf([foo, off, bar], 'f/variant'), idCrc)];
       expect(after).toBe(before);
     }
   });
 
   it("is CRC-32 modulo their number for hanoi's users", () => {
-    const choice = choiceOf([foo, bar, off], 'hanoi', 'f');
+    const choice = choiceOf([foo, bar, off], 'f/variant', true);
     for (let n = 0; n < 1_000; n++) expect(chosen(choice, n)).toBe(n % 3);
   });
 
   it('never runs past the last variant', () => {
     const many = Array.from({ length: 1_000 }, (_, n) => ({ name: `v${n}`, weight: 0.1 }));
-    const choice = choiceOf(many, 'modulo', 'f');
+    const choice = choiceOf(many, 'f/variant');
     for (let n = 0; n < 10_000; n++) {
       expect(many[chosen(choice, crc32(String(n)))]).toBeDefined();
     }

@@ -1,0 +1,212 @@
+import { admits, crc32, type Share, shareOf } from './bucketing.js';
+import {
+  type CompiledCondition,
+  type ConditionSettings,
+  type ConditionSurroundings,
+  compileCondition,
+  parseCondition,
+} from './condition.js';
+import { type Decision, off, on, onWith } from './decision.js';
+import type { Feature, Rule, Serve, Variant } from './feature.js';
+import { type Instant, instantOf, parseInstant } from './instant.js';
+import {
+  list,
+  parseJson,
+  parseName,
+  parsePercentage,
+  parseWeight,
+  record,
+  refused,
+  refuseUnknown,
+} from './parse.js';
+import { type Choice, choiceOf, chosen, variantChoiceOf } from './variant.js';
+
+/** A rule as `addFeature` and `update` take it. */
+export interface RuleSettings<VariantName extends string = string> {
+  id: string;
+  description?: string;
+  when: ConditionSettings;
+  from?: Instant;
+  until?: Instant;
+  percentage?: number;
+  serve:
+    | 'on'
+    | 'off'
+    | { variant: VariantName }
+    | { split: Iterable<readonly [variant: VariantName, weight: number]> };
+}
+
+const FIELDS = new Set(['id', 'description', 'when', 'from', 'until', 'percentage', 'serve']);
+
+/** Each is tried in turn by a check. */
+const MOST_RULES = 100;
+
+/** `strict`: they come from a caller, so a field that a rule doesn't have is a mistake. */
+export function parseRules(
+  value: unknown,
+  variants: readonly Variant[],
+  strict: boolean,
+): readonly Rule[] {
+  const rules = list(value, 'rules', (item, path) => parseRule(item, path, variants, strict));
+  if (rules.length > MOST_RULES) {
+    throw refused('rules', `to be at most ${MOST_RULES}`, rules.length);
+  }
+  const ids = new Set<string>();
+  for (const [at, { id }] of rules.entries()) {
+    if (ids.has(id)) throw refused(`rules[${at}].id`, 'to be unique', id);
+    ids.add(id);
+  }
+  return rules;
+}
+
+function parseRule(
+  value: unknown,
+  path: string,
+  variants: readonly Variant[],
+  strict: boolean,
+): Rule {
+  const given = record(value, path);
+  if (strict) refuseUnknown(given, FIELDS, path);
+  const { description, from, until, percentage } = given;
+  if (description !== undefined && typeof description !== 'string') {
+    throw refused(`${path}.description`, 'to be text', description);
+  }
+  const unknown = Object.entries(given).filter(([field]) => !FIELDS.has(field));
+  const rule = Object.freeze({
+    ...Object.fromEntries(unknown.map(([key, v]) => [key, parseJson(v, `${path}.${key}`)])),
+    id: parseName(given.id, `${path}.id`),
+    ...(description !== undefined && { description }),
+    when: parseCondition(given.when, `${path}.when`),
+    ...(from !== undefined && { from: parseInstant(from, `${path}.from`) }),
+    ...(until !== undefined && { until: parseInstant(until, `${path}.until`) }),
+    ...(percentage !== undefined && {
+      percentage: parsePercentage(percentage, `${path}.percentage`),
+    }),
+    serve: parseServe(given.serve, `${path}.serve`, variants),
+  });
+  if (from !== undefined && until !== undefined) {
+    if ((instantOf(rule.until) as number) <= (instantOf(rule.from) as number)) {
+      throw refused(`${path}.until`, 'to be after `from`', until);
+    }
+  }
+  return rule;
+}
+
+function parseServe(value: unknown, path: string, variants: readonly Variant[]): Serve {
+  if (value === 'on' || value === 'off') return value;
+  const given = (value ?? {}) as { variant?: unknown; split?: unknown };
+  if (given.variant !== undefined && given.split === undefined) {
+    refuseUnknown(given, new Set(['variant']), path);
+    return Object.freeze({ variant: parseVariantName(given.variant, `${path}.variant`, variants) });
+  }
+  if (given.split === undefined || given.variant !== undefined) {
+    throw refused(
+      path,
+      "to be 'on', 'off', { variant } or { split: [[variant, weight], …] }",
+      value,
+    );
+  }
+  refuseUnknown(given, new Set(['split']), path);
+  const split = list(given.split, `${path}.split`, (item, at) => {
+    const [variant, weight] = list(item, at, (part) => part);
+    return Object.freeze([
+      parseVariantName(variant, `${at}[0]`, variants),
+      parseWeight(weight, `${at}[1]`),
+    ] as const);
+  });
+  if (!split.some(([, weight]) => weight > 0)) {
+    throw refused(`${path}.split`, 'to have a total weight above 0', split);
+  }
+  return Object.freeze({ split });
+}
+
+function parseVariantName(value: unknown, path: string, variants: readonly Variant[]): string {
+  if (variants.some(({ name }) => name === value)) return value as string;
+  throw refused(path, 'to be the name of one of `variants`', value);
+}
+
+/** A rule made ready. */
+export interface CompiledRule {
+  readonly rule: Rule;
+  readonly condition: CompiledCondition;
+  /** Unix ms; minus and plus infinity where it has no such end. */
+  readonly from: number;
+  readonly until: number;
+  readonly share: Share;
+  /** Where it can't be computed whether it holds, it does: only then nobody gets in by mistake. */
+  readonly closes: boolean;
+  /** Not everyone is on by it: without a subject it can't be told. */
+  readonly isPartial: boolean;
+  /** Undefined where it serves one answer alone. */
+  readonly choice: Choice | undefined;
+  readonly answers: readonly Decision[];
+}
+
+export function compileRule(rule: Rule, feature: Feature): CompiledRule {
+  const { name, variants, offValue } = feature;
+  const { id, serve, percentage = 100 } = rule;
+  const isShared = percentage < 100;
+  const split = typeof serve === 'object' && 'split' in serve ? serve.split : undefined;
+  const reason = isShared || split !== undefined ? 'SPLIT' : 'TARGETING_MATCH';
+  const withVariant = (wanted: string) =>
+    onWith(
+      name,
+      reason,
+      'rule',
+      variants.find((variant) => variant.name === wanted),
+      id,
+    );
+  let choice: Choice | undefined;
+  let answers: Decision[];
+  if (serve === 'off') answers = [off(name, reason, 'rule', offValue, id)];
+  else if (split !== undefined) {
+    choice = choiceOf(
+      split.map(([, weight]) => ({ weight })),
+      `${name}/split/${id}`,
+    );
+    answers = split.map(([variant]) => withVariant(variant));
+  } else if (serve === 'on') {
+    choice = variantChoiceOf(feature);
+    answers = choice
+      ? variants.map((each) => withVariant(each.name))
+      : [on(name, reason, 'rule', id)];
+  } else answers = [withVariant((serve as { variant: string }).variant)];
+  return {
+    rule,
+    condition: compileCondition(rule.when, name),
+    from: instantOf(rule.from) ?? Number.NEGATIVE_INFINITY,
+    until: instantOf(rule.until) ?? Number.POSITIVE_INFINITY,
+    share: shareOf(percentage, 'independent', `${name}/rule/${id}`),
+    closes: serve === 'off',
+    isPartial: serve === 'off' || isShared || split !== undefined,
+    choice,
+    answers,
+  };
+}
+
+/** Whether a rule with a window is in it; `now` is asked only where there is one. */
+export function isOpen({ from, until }: CompiledRule, now: () => number): boolean {
+  if (from === Number.NEGATIVE_INFINITY && until === Number.POSITIVE_INFINITY) return true;
+  const at = now();
+  return from <= at && at < until;
+}
+
+/** What the first rule that holds serves; undefined where none does. */
+export function ruled(
+  rules: readonly CompiledRule[],
+  subject: unknown,
+  id: string,
+  surroundings: ConditionSurroundings & { now(): number },
+): Decision | undefined {
+  for (const rule of rules) {
+    if (!isOpen(rule, surroundings.now)) continue;
+    const holds = rule.condition.test(subject, id, surroundings);
+    if (holds === true || (holds === undefined && rule.closes)) {
+      const { share, choice, answers } = rule;
+      if (share.kind === 'all' && choice === undefined) return answers[0];
+      const idCrc = crc32(id);
+      if (admits(share, idCrc)) return answers[choice === undefined ? 0 : chosen(choice, idCrc)];
+    }
+  }
+  return undefined;
+}
