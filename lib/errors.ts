@@ -22,6 +22,7 @@ export const ERROR_CODES = {
   STORE_BUSY: 'The store is loading or busy with a script; checks answer by what is known.',
   INVALID_RECORD: 'A record of another system cannot be imported.',
   GROUP_FAILED: 'A group function threw or answered with a promise; the subject is not in it.',
+  SEGMENT_FAILED: 'A segment function threw, or gave no string; what it says is unknown.',
   SUBJECT_UNREADABLE: 'Reading the subject threw; it was treated as no subject.',
   LISTENER_FAILED: 'An event listener threw.',
   CLOSED: 'The rollout was closed.',

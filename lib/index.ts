@@ -22,6 +22,7 @@ export { MemoryBackend, type MemoryBackendOptions } from './backends/memory.js';
 export { ReplicaBackend, type ReplicaBackendOptions } from './backends/replica.js';
 export { type CopyOptions, type CopyReport, copyFeatures } from './copy-features.js';
 export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
+export type { GroupFunction, SegmentOptions } from './definitions.js';
 export type { ConditionSettings } from './domain/condition.js';
 export type { Decision, Detail, Reason } from './domain/decision.js';
 export type {
@@ -41,6 +42,6 @@ export type { FeatureSettings } from './domain/validate.js';
 export { ERROR_CODES, type ErrorCode, HanoiError } from './errors.js';
 export type { RolloutEvents } from './events.js';
 export type { FeatureMap } from './feature-map.js';
-export { type GroupFunction, Rollout, type RolloutOptions, type Subjects } from './rollout.js';
+export { Rollout, type RolloutOptions, type Subjects } from './rollout.js';
 export type { Snapshot, SnapshotEntry } from './snapshot.js';
 export type { MembersOptions, WriteOptions } from './writer.js';

@@ -15,11 +15,11 @@ import {
   type Selector,
   subjectFrom,
 } from './decorators.js';
+import { Definitions, type GroupFunction, type SegmentOptions } from './definitions.js';
 import { type CompiledFeature, decide, lookupId, type Surroundings } from './domain/decide.js';
 import { aged, type Decision, failed } from './domain/decision.js';
 import type { Feature } from './domain/feature.js';
-import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
-import { parseId, parseName } from './domain/parse.js';
+import { parseId } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
 import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
 import { amendFeature, createFeature, type FeatureSettings } from './domain/validate.js';
@@ -52,10 +52,6 @@ export interface RolloutOptions {
 /** One subject, or many; a string is one. */
 export type Subjects = Subject | Iterable<Subject> | AsyncIterable<Subject>;
 
-/** Tells whether a subject is in a group, by the truth of what it returns. It can't be async. */
-// biome-ignore lint/suspicious/noExplicitAny: what subjects are is the app's affair
-export type GroupFunction = (subject: any) => unknown;
-
 const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {} };
 
 /** How long `ready` waits by default: 5 s. */
@@ -77,8 +73,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly unknownFeature: boolean;
   private readonly defaults: ReadonlyMap<string, boolean | string>;
   private readonly surroundings: Surroundings;
-  private readonly groups = new Map<string, (subject: unknown) => unknown>();
   private readonly events = new Events();
+  private readonly definitions = new Definitions((error) => this.events.report(error));
   private readonly unwatch: () => void;
   private unsubscribe: (() => void) | undefined;
   private closing: Promise<void> | undefined;
@@ -114,8 +110,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     this.surroundings = {
       identify: identify as Identify,
       now: Date.now,
-      inGroup: (group, subject) => this.inGroup(group, subject),
-      segmentOf: () => undefined,
+      inGroup: (group, subject) => this.definitions.inGroup(group, subject),
+      segmentOf: (segment, subject) => this.definitions.segmentOf(segment, subject),
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
   }
@@ -395,16 +391,21 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
    * for an async function or a reserved name.
    */
   defineGroup(group: string, isIn: GroupFunction): void {
-    parseName(group, 'group');
-    if (isEveryone(group) || isNobody(group)) {
-      throw invalid('a group that is not reserved (all, ALL, none, NONE)', group);
-    }
-    if (typeof isIn !== 'function')
-      throw invalid(`a function for group ${JSON.stringify(group)}`, isIn);
-    if (isIn.constructor.name === 'AsyncFunction') {
-      throw invalid(`group ${JSON.stringify(group)} to answer at once`, isIn);
-    }
-    this.groups.set(group, isIn as (subject: unknown) => unknown);
+    this.definitions.defineGroup(group, isIn);
+  }
+
+  /**
+   * Says what a segment is of a subject (its country, its device), in this process: a string, or
+   * undefined where it can't be told. Rules ask for it by name. Where it can't be told, the subject's
+   * own attribute of that name is taken. If the function throws or gives something else, `error` is
+   * emitted. INVALID_ARGUMENT for an async function.
+   */
+  defineSegment<Input = unknown>(
+    segment: string,
+    of: (subject: Input) => string | null | undefined,
+    options: SegmentOptions = {},
+  ): void {
+    this.definitions.defineSegment(segment, of, options);
   }
 
   /**
@@ -670,24 +671,6 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private lookupId(feature: CompiledFeature, subject: unknown): string | undefined {
     return lookupId(feature, subject, this.surroundings);
-  }
-
-  private inGroup(group: string, subject: unknown): boolean | undefined {
-    try {
-      if (claimsGroup(subject, group)) return true;
-      const isIn = this.groups.get(group);
-      if (isIn === undefined) return undefined;
-      const answer = isIn(subject);
-      refusePromise(answer);
-      return Boolean(answer);
-    } catch (cause) {
-      this.events.report(
-        new HanoiError('GROUP_FAILED', `Group ${JSON.stringify(group)} failed. See \`cause\`.`, {
-          cause,
-        }),
-      );
-      return undefined;
-    }
   }
 
   private unreadable(feature: string, cause: unknown): void {
