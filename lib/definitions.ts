@@ -1,6 +1,7 @@
 import { attributeOf } from './domain/attribute.js';
+import type { Condition, Feature } from './domain/feature.js';
 import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
-import { parseName } from './domain/parse.js';
+import { parseName, refused } from './domain/parse.js';
 import { refusePromise } from './domain/subject.js';
 import { type ErrorCode, HanoiError, invalid, refuseUnknownOptions } from './errors.js';
 
@@ -59,9 +60,27 @@ export class Definitions {
     this.segments.set(segment, is === undefined ? [...typed, input] : [...typed, input, ...rest]);
   }
 
-  /** Undefined where the segment is not defined here, or its answers are not listed. */
-  optionsOf(segment: string): ReadonlySet<string> | undefined {
-    return this.segmentOptions.get(segment);
+  /** INVALID_FEATURE where a rule asks for an answer that a segment defined here never gives. */
+  refuseUnknownOptions({ rules }: Feature): void {
+    for (const [at, { when }] of rules.entries()) this.refuseIn(when, `rules[${at}].when`);
+  }
+
+  private refuseIn(condition: Condition, path: string): void {
+    if ('all' in condition) this.refuseInAny(condition.all, `${path}.all`);
+    else if ('any' in condition) this.refuseInAny(condition.any, `${path}.any`);
+    else if ('not' in condition) this.refuseIn(condition.not, `${path}.not`);
+    else if ('segment' in condition) {
+      const options = this.segmentOptions.get(condition.segment);
+      for (const [at, option] of condition.in.entries()) {
+        if (options === undefined || options.has(option)) continue;
+        const known = [...options].map((each) => JSON.stringify(each)).join(', ');
+        throw refused(`${path}.in[${at}]`, `to be one of the segment's options ${known}`, option);
+      }
+    }
+  }
+
+  private refuseInAny(conditions: readonly Condition[], path: string): void {
+    for (const [at, part] of conditions.entries()) this.refuseIn(part, `${path}[${at}]`);
   }
 
   /** Undefined where that can't be computed. Never throws. */

@@ -25,6 +25,7 @@ export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
 export type { GroupFunction, SegmentOptions } from './definitions.js';
 export type { ConditionSettings } from './domain/condition.js';
 export type { Decision, Detail, Reason } from './domain/decision.js';
+export type { ExplainedCondition, ExplainedStep, Explanation } from './domain/explain.js';
 export type {
   Bucketing,
   Condition,
@@ -37,6 +38,7 @@ export type {
   Variant,
 } from './domain/feature.js';
 export type { RuleSettings } from './domain/rule.js';
+export type { SegmentTable } from './domain/segment-table.js';
 export type { Subject } from './domain/subject.js';
 export type { FeatureSettings } from './domain/validate.js';
 export { ERROR_CODES, type ErrorCode, HanoiError } from './errors.js';

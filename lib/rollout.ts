@@ -18,9 +18,11 @@ import {
 import { Definitions, type GroupFunction, type SegmentOptions } from './definitions.js';
 import { type CompiledFeature, decide, lookupId, type Surroundings } from './domain/decide.js';
 import { aged, type Decision, failed } from './domain/decision.js';
+import { type Explanation, explain } from './domain/explain.js';
 import type { Feature } from './domain/feature.js';
 import { parseId } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
+import { rulesWithTable, type SegmentTable } from './domain/segment-table.js';
 import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
 import { amendFeature, createFeature, type FeatureSettings } from './domain/validate.js';
 import {
@@ -175,6 +177,22 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     >;
   }
 
+  /**
+   * The decision, and how each of its steps came out: why the feature is on for this subject, or why
+   * it isn't. Undefined where there is no such feature. STORE_UNAVAILABLE and the like where the store
+   * does not answer.
+   */
+  async explain(
+    name: NameOf<Features>,
+    subject?: Subject | null,
+  ): Promise<Explanation | undefined> {
+    const who = arguments.length > 1 ? subject : currentSubject();
+    const view = await this.source.read([name], (feature) => this.lookupId(feature, who));
+    if (view.stale !== undefined) throw view.stale.cause;
+    const held = view.get(name);
+    return held && explain(held.compiled, who, held.facts, this.surroundings);
+  }
+
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
   async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
     const who = arguments.length > 0 ? subject : currentSubject();
@@ -204,9 +222,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     settings: FeatureSettings<VariantOf<Features[Name]>> = {},
     options: WriteOptions = {},
   ): Promise<Feature> {
-    return attempt(() =>
-      this.writer.create(createFeature(name, crypto.randomUUID(), settings), options),
-    );
+    return attempt(() => {
+      const feature = createFeature(name, crypto.randomUUID(), settings);
+      this.definitions.refuseUnknownOptions(feature);
+      return this.writer.create(feature, options);
+    });
   }
 
   /** The feature's document, frozen, as the store has it now; undefined where there is none. CORRUPT_FEATURE. */
@@ -235,14 +255,35 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       | ((feature: Feature) => FeatureSettings<VariantOf<Features[Name]>>),
     options: WriteOptions = {},
   ): Promise<Feature> {
-    return this.writer.amend(name, options, (feature) =>
-      amendFeature(feature, typeof settings === 'function' ? settings(feature) : settings),
-    );
+    return this.writer.amend(name, options, (feature) => {
+      const wanted = typeof settings === 'function' ? settings(feature) : settings;
+      const amended = amendFeature(feature, wanted);
+      // What others have written stays, whatever is defined here.
+      if (wanted.rules !== undefined) this.definitions.refuseUnknownOptions(amended);
+      return amended;
+    });
   }
 
   /** Removes the feature and its members; its history stays. FEATURE_NOT_FOUND, CONFLICT. */
   remove(name: NameOf<Features>, options: WriteOptions = {}): Promise<void> {
     return this.writer.remove(name, options);
+  }
+
+  /**
+   * Says in one table what to serve by the answers of one or several segments: rules, which take the
+   * place of the table before. INVALID_FEATURE, FEATURE_NOT_FOUND, CONFLICT.
+   */
+  serveBySegment<Name extends NameOf<Features>>(
+    name: Name,
+    table: SegmentTable<VariantOf<Features[Name]>>,
+    options?: WriteOptions,
+  ): Promise<Feature> {
+    const settings = ({ rules }: Feature) => ({ rules: rulesWithTable(rules, table) });
+    return this.update(
+      name,
+      settings as (feature: Feature) => FeatureSettings<VariantOf<Features[Name]>>,
+      options,
+    );
   }
 
   /** Takes back `disable`: everything is as it was before. */

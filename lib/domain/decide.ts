@@ -155,7 +155,7 @@ export function decide(
 }
 
 /** The id by which this feature knows the subject; undefined where there is none to be read. */
-function idUnder(
+export function idUnder(
   feature: CompiledFeature,
   subject: unknown,
   surroundings: Surroundings,

@@ -1,0 +1,174 @@
+import type { Answer } from './attribute.js';
+import { admits, crc32 } from './bucketing.js';
+import type { CompiledCondition } from './condition.js';
+import { type CompiledFeature, decide, type Facts, idUnder, type Surroundings } from './decide.js';
+import type { Decision } from './decision.js';
+import type { Condition } from './feature.js';
+import { type CompiledRule, isOpen } from './rule.js';
+
+/** How one step of a decision came out. */
+export interface ExplainedStep {
+  /** `kill switch`, `subject`, `excluded`, `rule`, `member`, `pattern`, `group`, `percentage` or `otherwise`. */
+  readonly step: string;
+  /** The rule's id, of a rule. */
+  readonly rule?: string;
+  /** `answers`: this step decided. `passes`: it did not apply. `not reached`: one before it decided. */
+  readonly outcome: 'answers' | 'passes' | 'not reached';
+  readonly why: string;
+  /** Of a rule that was asked: how its conditions came out. */
+  readonly when?: ExplainedCondition;
+}
+
+export interface ExplainedCondition {
+  readonly condition: Condition;
+  readonly holds: boolean | 'unknown';
+  readonly parts: readonly ExplainedCondition[];
+}
+
+/** A decision, and why every step before it did not answer. */
+export interface Explanation {
+  readonly decision: Decision;
+  readonly steps: readonly ExplainedStep[];
+}
+
+/** Undefined where the step does not answer; why, in either case. */
+type Told = readonly [answers: boolean, why: string, when?: ExplainedCondition];
+
+interface Step {
+  readonly step: string;
+  readonly rule?: string;
+  readonly ask: () => Told;
+}
+
+/** The same decision as `decide`, and how each of its steps came out. */
+export function explain(
+  feature: CompiledFeature,
+  subject: unknown,
+  facts: Facts,
+  surroundings: Surroundings,
+): Explanation {
+  const decision = decide(feature, subject, facts, surroundings);
+  let isAnswered = false;
+  const steps = stepsOf(feature, subject, facts, surroundings).map(
+    ({ ask, ...step }): ExplainedStep => {
+      if (isAnswered) return { ...step, outcome: 'not reached', why: 'A step before it answered.' };
+      const [answers, why, when] = ask();
+      isAnswered = answers;
+      return { ...step, outcome: answers ? 'answers' : 'passes', why, ...(when && { when }) };
+    },
+  );
+  return { decision, steps };
+}
+
+function stepsOf(
+  feature: CompiledFeature,
+  subject: unknown,
+  facts: Facts,
+  surroundings: Surroundings,
+): Step[] {
+  const { enabled, excluded, rules = [], patterns = [], everyone, groups = [], share } = feature;
+  const found = enabled ? idUnder(feature, subject, surroundings) : undefined;
+  const id = found as string;
+  return [
+    {
+      step: 'kill switch',
+      ask: () => {
+        if (enabled) return [false, 'The feature is enabled.'];
+        const { code } = feature.whenDisabled;
+        return [
+          true,
+          code ? `Its document can not be read (${code}).` : 'The feature is disabled.',
+        ];
+      },
+    },
+    {
+      step: 'subject',
+      ask: () => {
+        if (found !== undefined) return [false, 'The subject has an id.'];
+        const isNone = subject === undefined || subject === null;
+        return [true, isNone ? 'There is no subject.' : 'The subject has no id that can be read.'];
+      },
+    },
+    {
+      step: 'excluded',
+      ask: () =>
+        excluded?.has(id) ? [true, 'The id is excluded.'] : [false, 'The id is not excluded.'],
+    },
+    ...rules.map(
+      (rule): Step => ({
+        step: 'rule',
+        rule: rule.rule.id,
+        ask: () => ruleTold(rule, subject, id, surroundings),
+      }),
+    ),
+    {
+      step: 'member',
+      ask: () => {
+        const isMember = facts.isMember(id);
+        if (isMember === undefined) return [false, 'Whether it is a member is not known here.'];
+        return [isMember, isMember ? 'The id is a member.' : 'The id is no member.'];
+      },
+    },
+    {
+      step: 'pattern',
+      ask: () => {
+        const matching = patterns.findIndex((matches) => matches(id));
+        if (matching !== -1) return [true, `The id matches patterns[${matching}].`];
+        return [false, patterns.length === 0 ? 'There are none.' : 'The id matches none.'];
+      },
+    },
+    {
+      step: 'group',
+      ask: () => {
+        if (everyone) return [true, 'Everyone is let in by group.'];
+        const group = groups.find((each) => surroundings.inGroup(each, subject) === true);
+        if (group !== undefined) return [true, `The subject is in group ${JSON.stringify(group)}.`];
+        return [false, groups.length === 0 ? 'There are none.' : 'The subject is in none of them.'];
+      },
+    },
+    {
+      step: 'percentage',
+      ask: () => {
+        if (share.kind === 'none') return [false, 'It is 0.'];
+        if (share.kind === 'all') return [true, 'It is 100.'];
+        const isIn = admits(share, crc32(id));
+        return [isIn, isIn ? 'The id is within it.' : 'The id is not within it.'];
+      },
+    },
+    {
+      step: 'otherwise',
+      ask: () => [true, 'Nothing before it has answered.'],
+    },
+  ];
+}
+
+function ruleTold(
+  rule: CompiledRule,
+  subject: unknown,
+  id: string,
+  surroundings: Surroundings,
+): Told {
+  if (!isOpen(rule, surroundings.now)) return [false, 'It is not within its window.'];
+  const when = conditionTold(rule.condition, subject, id, surroundings);
+  if (when.holds === false) return [false, 'Its condition does not hold.', when];
+  if (when.holds === 'unknown' && !rule.closes) {
+    return [false, 'Whether its condition holds can not be told.', when];
+  }
+  if (!admits(rule.share, crc32(id))) return [false, 'The id is not within its percentage.', when];
+  if (when.holds === true) return [true, 'Its condition holds.', when];
+  return [true, 'Whether its condition holds can not be told, and it serves off.', when];
+}
+
+function conditionTold(
+  { condition, parts, test }: CompiledCondition,
+  subject: unknown,
+  id: string,
+  surroundings: Surroundings,
+): ExplainedCondition {
+  const answer: Answer = test(subject, id, surroundings);
+  return {
+    condition,
+    holds: answer ?? 'unknown',
+    parts: parts.map((part) => conditionTold(part, subject, id, surroundings)),
+  };
+}
