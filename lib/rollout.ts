@@ -22,6 +22,7 @@ import { type Explanation, explain } from './domain/explain.js';
 import type { Feature } from './domain/feature.js';
 import { parseId } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
+import { requiredBy } from './domain/prerequisite.js';
 import { rulesWithTable, type SegmentTable } from './domain/segment-table.js';
 import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
 import { amendFeature, createFeature, type FeatureSettings } from './domain/validate.js';
@@ -78,6 +79,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly events = new Events();
   private readonly definitions = new Definitions((error) => this.events.report(error));
   private readonly unwatch: () => void;
+  /** Of features with prerequisites: what has to be read with them. */
+  private readonly together = new Map<string, readonly string[]>();
   private unsubscribe: (() => void) | undefined;
   private closing: Promise<void> | undefined;
 
@@ -187,10 +190,17 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<Explanation | undefined> {
     const who = arguments.length > 1 ? subject : currentSubject();
-    const view = await this.source.read([name], (feature) => this.lookupId(feature, who));
-    if (view.stale !== undefined) throw view.stale.cause;
-    const held = view.get(name);
-    return held && explain(held.compiled, who, held.facts, this.surroundings);
+    let known = this.togetherWith(name);
+    for (;;) {
+      const view = await this.source.read(known, (feature) => this.lookupId(feature, who));
+      if (view.stale !== undefined) throw view.stale.cause;
+      const held = view.get(name);
+      const all = this.moreThan(known, view, name);
+      if (all === undefined) {
+        return held && explain(held.compiled, who, held.facts, this.surroundings, view);
+      }
+      known = all;
+    }
   }
 
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
@@ -600,17 +610,46 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return this.lookUp(name, subject);
   }
 
-  private lookUp(name: string, subject: unknown): Promise<Decision> {
+  private lookUp(
+    name: string,
+    subject: unknown,
+    known = this.togetherWith(name),
+  ): Promise<Decision> {
     try {
       return this.source
-        .read([name], (feature) => this.lookupId(feature, subject))
+        .read(known, (feature) => this.lookupId(feature, subject))
         .then(
-          (view) => this.decideFinally(view, name, subject),
+          (view) => {
+            const all = this.moreThan(known, view, name);
+            return all === undefined
+              ? this.decideFinally(view, name, subject)
+              : this.lookUp(name, subject, all);
+          },
           (cause) => this.unavailable(name, cause),
         );
     } catch (cause) {
       return Promise.resolve(this.unavailable(name, cause));
     }
+  }
+
+  /** The names to read for a decision: its own, and those that it required last. */
+  private togetherWith(name: string): readonly string[] {
+    return this.together.get(name) ?? [name];
+  }
+
+  /** The names to read where those that are known were not all; more each time, up to a limit. */
+  private moreThan(
+    known: readonly string[],
+    view: View,
+    name: string,
+  ): readonly string[] | undefined {
+    if (view.get(name)?.compiled.requires === undefined) {
+      if (known.length > 1) this.together.delete(name);
+      return undefined;
+    }
+    const all = requiredBy(name, view);
+    this.together.set(name, all);
+    return all.some((each) => !known.includes(each)) ? [...new Set([...known, ...all])] : undefined;
   }
 
   private answerNow(name: string, subject: unknown): Decision {
@@ -647,7 +686,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
         // That it was not there some time ago doesn't say that it isn't now.
         return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
       }
-      const decision = decide(held.compiled, subject, held.facts, this.surroundings);
+      const decision = decide(held.compiled, subject, held.facts, this.surroundings, view);
       // Of a feature that went with its store.
       if (decision.code === 'STORE_UNAVAILABLE') return this.unavailable(name, undefined);
       return stale === undefined ? decision : aged(decision, stale.ageMs(name), stale.cause.code);

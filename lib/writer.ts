@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type Backend,
   type Creation,
+  type Head,
   MEMBERS_PER_WRITE,
   type MembersWrite,
   type Present,
@@ -10,6 +11,8 @@ import {
   type Written,
 } from './backends/backend.js';
 import type { Feature } from './domain/feature.js';
+import { refused } from './domain/parse.js';
+import { MOST_DECISIONS } from './domain/prerequisite.js';
 import {
   changedMeanwhile,
   HanoiError,
@@ -66,7 +69,23 @@ export class Writer {
 
   async create(feature: Feature, { actor, note, requestId }: WriteOptions): Promise<Feature> {
     const { name } = feature;
-    return this.put({ name, expect: 'absent', document: feature, actor, note, requestId });
+    for (let attempt = 1; ; attempt++) {
+      const beside = await this.besideOf(feature, undefined);
+      try {
+        return await this.put({
+          name,
+          expect: 'absent',
+          document: feature,
+          actor,
+          note,
+          requestId,
+          beside,
+        });
+      } catch (error) {
+        // Another feature, by which this was decided, has changed meanwhile.
+        if (!hasCode(error, 'CONFLICT') || attempt === ATTEMPTS) throw error;
+      }
+    }
   }
 
   /**
@@ -90,10 +109,13 @@ export class Writer {
         if (!isExpected && requestId === undefined) throw changedMeanwhile(name);
         const document = change(feature);
         if (document === feature) return feature;
+        const beside = await this.besideOf(document, feature);
         try {
-          return await this.put({ name, expect, document, actor, note, requestId });
+          return await this.put({ name, expect, document, actor, note, requestId, beside });
         } catch (error) {
-          if (!hasCode(error, 'CONFLICT') || !isExpected || attempt === ATTEMPTS) throw error;
+          const isOther = hasCode(error, 'CONFLICT') && error.feature !== name;
+          const isOurs = isExpected || isOther;
+          if (!hasCode(error, 'CONFLICT') || !isOurs || attempt === ATTEMPTS) throw error;
         }
       }
     });
@@ -150,6 +172,48 @@ export class Writer {
       await nextTurn();
     }
     return changed;
+  }
+
+  /**
+   * The features that the document requires, and those that these do, as they are now: it is written
+   * only if they still are, so that two writers together make no circle. INVALID_FEATURE.
+   */
+  private async besideOf(
+    document: Feature,
+    before: Feature | undefined,
+  ): Promise<ReadonlyMap<string, Head | undefined> | undefined> {
+    const { requires, name } = document;
+    const isNew = JSON.stringify(requires) !== JSON.stringify(before?.requires ?? []);
+    if (!isNew || requires.length === 0) return undefined;
+    const beside = new Map<string, Head | undefined>();
+    const waiting = requires.map(({ feature }, at) => ({ feature, at }));
+    for (const { feature, at } of waiting) {
+      if (beside.has(feature)) continue;
+      const path = `requires[${at}].feature`;
+      if (feature === name)
+        throw refused(path, 'not to require this feature in turn', requires[at]?.feature);
+      const stored = await this.source.load(feature);
+      if (stored?.feature === undefined) {
+        throw refused(path, 'to be a feature that is there, as all that it requires', feature);
+      }
+      beside.set(feature, stored.head);
+      if (beside.size > MOST_DECISIONS) {
+        throw refused('requires', `to lead to at most ${MOST_DECISIONS} features`, 'more');
+      }
+      for (const next of stored.feature.requires) waiting.push({ feature: next.feature, at });
+    }
+    for (const [at, { feature, variants = [] }] of requires.entries()) {
+      const known = (await this.source.load(feature))?.feature?.variants ?? [];
+      for (const [index, variant] of variants.entries()) {
+        if (known.some((each) => each.name === variant)) continue;
+        throw refused(
+          `requires[${at}].variants[${index}]`,
+          `to be a variant of ${JSON.stringify(feature)}`,
+          variant,
+        );
+      }
+    }
+    return beside;
   }
 
   /** Resolves with the document that is there by this write, also if it is repeated. */

@@ -295,6 +295,11 @@ interface About {
    * Left out, the backend draws one where it needs one.
    */
   readonly requestId?: string | undefined;
+  /**
+   * Other features that this write was decided by, as they were read; undefined of one that was not
+   * there. CONFLICT, naming it, where the document of one is another by now.
+   */
+  readonly beside?: ReadonlyMap<string, Head | undefined> | undefined;
 }
 
 /** Ids to let in and to take out, disjoint, at most MEMBERS_PER_WRITE in all. */

@@ -296,6 +296,9 @@ export class Store {
     const { name, document } = write;
     const before = this.entries.get(name);
     refuseUnexpected(write, before?.head);
+    for (const [other, head] of write.beside ?? []) {
+      if (!isSameDocument(this.entries.get(other)?.head, head)) throw changedMeanwhile(other);
+    }
     this.origin ??= crypto.randomUUID();
     if (document === null) return this.remove(write, before as Entry);
 
@@ -453,6 +456,12 @@ function refuseUnexpected({ name, expect }: Write, head: Head | undefined): void
     const { id, revision = head.revision } = expect;
     if (id !== head.id || revision !== head.revision) throw changedMeanwhile(name);
   }
+}
+
+function isSameDocument(one: Head | undefined, other: Head | undefined): boolean {
+  return (
+    one?.id === other?.id && one?.revision === other?.revision && one?.document === other?.document
+  );
 }
 
 function refusedWrite(feature: string, expected: string, got: unknown): HanoiError {

@@ -2,9 +2,10 @@ import type { HanoiError } from '../errors.js';
 import { admits, crc32, type Share, shareOf } from './bucketing.js';
 import type { ConditionSurroundings } from './condition.js';
 import { type Decision, type Detail, failed, off, on, onWith, type Reason } from './decision.js';
-import { DEFAULT_SETTINGS, type Feature } from './feature.js';
+import { DEFAULT_SETTINGS, type Feature, type Prerequisite } from './feature.js';
 import { isEveryone, isNobody } from './group.js';
 import { type Matches, matcherOf } from './pattern.js';
+import { isMet, MOST_DECISIONS } from './prerequisite.js';
 import { type CompiledRule, compileRule, isOpen, ruled } from './rule.js';
 import { type Identify, subjectId } from './subject.js';
 import { type Choice, chosen, onlyWeighted, variantChoiceOf } from './variant.js';
@@ -21,6 +22,18 @@ export interface Surroundings extends ConditionSurroundings {
   readonly now: () => number;
 }
 
+/** The features of the same moment, for prerequisites. */
+export interface Others {
+  get(name: string): { readonly compiled: CompiledFeature; readonly facts: Facts } | undefined;
+}
+
+const NO_OTHERS: Others = { get: () => undefined };
+
+/** How many decisions may still be made for one. */
+interface Budget {
+  left: number;
+}
+
 /** The ready answers of one gate: without a variant, or one for each variant. */
 interface Answers {
   readonly plain: Decision;
@@ -31,6 +44,7 @@ interface Answers {
 export interface CompiledFeature {
   readonly name: string;
   readonly enabled: boolean;
+  readonly requires: readonly Prerequisite[] | undefined;
   readonly subjectKey: string | undefined;
   readonly excluded: ReadonlySet<string> | undefined;
   readonly patterns: readonly Matches[] | undefined;
@@ -40,6 +54,7 @@ export interface CompiledFeature {
   readonly variants: Choice | undefined;
   readonly rules: readonly CompiledRule[] | undefined;
   readonly whenDisabled: Decision;
+  readonly whenUnmet: Decision;
   readonly whenNoSubject: Decision;
   readonly whenNoId: Decision;
   /** For nobody in particular, while a rule serves off, or a part. */
@@ -74,6 +89,7 @@ export function compile(feature: Feature): CompiledFeature {
   return {
     name,
     enabled: feature.enabled,
+    requires: feature.requires.length > 0 ? feature.requires : undefined,
     subjectKey: feature.subjectKey,
     excluded: feature.excluded.length > 0 ? new Set(feature.excluded) : undefined,
     patterns: feature.patterns.length > 0 ? feature.patterns.map(matcherOf) : undefined,
@@ -83,6 +99,7 @@ export function compile(feature: Feature): CompiledFeature {
     variants: variantChoiceOf(feature),
     rules: rules.length > 0 ? rules.map((rule) => compileRule(rule, feature)) : undefined,
     whenDisabled: off(name, 'DISABLED', 'kill switch', offValue),
+    whenUnmet: off(name, 'DISABLED', 'requires', offValue),
     whenNoSubject: anonymous('no subject'),
     whenNoId: anonymous('subject without id'),
     whenNoOne: off(name, 'DEFAULT', 'no subject', offValue),
@@ -119,8 +136,15 @@ export function decide(
   subject: unknown,
   facts: Facts,
   surroundings: Surroundings,
+  others: Others = NO_OTHERS,
+  budget: Budget | undefined = undefined,
 ): Decision {
   if (!feature.enabled) return feature.whenDisabled;
+
+  if (feature.requires !== undefined) {
+    const kept = keptOff(feature, feature.requires, subject, surroundings, others, budget);
+    if (kept !== undefined) return kept;
+  }
 
   const id = idUnder(feature, subject, surroundings);
   if (id === undefined) {
@@ -152,6 +176,27 @@ export function decide(
     if (admits(share, idCrc)) return pick(feature, feature.whenPercentage, idCrc);
   }
   return member === undefined ? feature.whenUnknown : feature.otherwise;
+}
+
+/** What keeps the feature off, if one of its prerequisites does. */
+function keptOff(
+  feature: CompiledFeature,
+  requires: readonly Prerequisite[],
+  subject: unknown,
+  surroundings: Surroundings,
+  others: Others,
+  budget: Budget = { left: MOST_DECISIONS },
+): Decision | undefined {
+  for (const prerequisite of requires) {
+    const other = others.get(prerequisite.feature);
+    // Circles can't be written; where one is stored all the same, it ends here.
+    if (other === undefined || budget.left-- <= 0) return feature.whenUnmet;
+    const { compiled, facts } = other;
+    const decision = decide(compiled, subject, facts, surroundings, others, budget);
+    if (decision.code === 'NEEDS_LOOKUP') return feature.whenUnknown;
+    if (!isMet(prerequisite, decision)) return feature.whenUnmet;
+  }
+  return undefined;
 }
 
 /** The id by which this feature knows the subject; undefined where there is none to be read. */

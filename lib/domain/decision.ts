@@ -15,6 +15,7 @@ export type Reason =
 export type Detail =
   | 'unknown feature'
   | 'kill switch'
+  | 'requires'
   | 'no subject'
   | 'subject without id'
   | 'excluded'

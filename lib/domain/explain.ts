@@ -1,14 +1,22 @@
 import type { Answer } from './attribute.js';
 import { admits, crc32 } from './bucketing.js';
 import type { CompiledCondition } from './condition.js';
-import { type CompiledFeature, decide, type Facts, idUnder, type Surroundings } from './decide.js';
+import {
+  type CompiledFeature,
+  decide,
+  type Facts,
+  idUnder,
+  type Others,
+  type Surroundings,
+} from './decide.js';
 import type { Decision } from './decision.js';
 import type { Condition } from './feature.js';
+import { isMet } from './prerequisite.js';
 import { type CompiledRule, isOpen } from './rule.js';
 
 /** How one step of a decision came out. */
 export interface ExplainedStep {
-  /** `kill switch`, `subject`, `excluded`, `rule`, `member`, `pattern`, `group`, `percentage` or `otherwise`. */
+  /** `kill switch`, `requires`, `subject`, `excluded`, `rule`, `member`, `pattern`, `group`, `percentage` or `otherwise`. */
   readonly step: string;
   /** The rule's id, of a rule. */
   readonly rule?: string;
@@ -46,10 +54,11 @@ export function explain(
   subject: unknown,
   facts: Facts,
   surroundings: Surroundings,
+  others: Others,
 ): Explanation {
-  const decision = decide(feature, subject, facts, surroundings);
+  const decision = decide(feature, subject, facts, surroundings, others);
   let isAnswered = false;
-  const steps = stepsOf(feature, subject, facts, surroundings).map(
+  const steps = stepsOf(feature, subject, facts, surroundings, others).map(
     ({ ask, ...step }): ExplainedStep => {
       if (isAnswered) return { ...step, outcome: 'not reached', why: 'A step before it answered.' };
       const [answers, why, when] = ask();
@@ -65,8 +74,18 @@ function stepsOf(
   subject: unknown,
   facts: Facts,
   surroundings: Surroundings,
+  others: Others,
 ): Step[] {
-  const { enabled, excluded, rules = [], patterns = [], everyone, groups = [], share } = feature;
+  const {
+    requires = [],
+    enabled,
+    excluded,
+    rules = [],
+    patterns = [],
+    everyone,
+    groups = [],
+    share,
+  } = feature;
   const found = enabled ? idUnder(feature, subject, surroundings) : undefined;
   const id = found as string;
   return [
@@ -79,6 +98,25 @@ function stepsOf(
           true,
           code ? `Its document can not be read (${code}).` : 'The feature is disabled.',
         ];
+      },
+    },
+    {
+      step: 'requires',
+      ask: () => {
+        for (const prerequisite of requires) {
+          const other = others.get(prerequisite.feature);
+          const name = JSON.stringify(prerequisite.feature);
+          if (other === undefined) return [true, `There is no feature ${name}.`];
+          const decision = decide(other.compiled, subject, other.facts, surroundings, others);
+          if (!isMet(prerequisite, decision)) {
+            const { enabled: isOn, variant, detail } = decision;
+            const what = isOn
+              ? `on, with ${variant ? `variant ${JSON.stringify(variant)}` : 'no variant'}`
+              : 'off';
+            return [true, `Feature ${name} is ${what} (${detail}).`];
+          }
+        }
+        return [false, requires.length === 0 ? 'There are none.' : 'All are met.'];
       },
     },
     {

@@ -91,6 +91,12 @@ export type Serve =
   | { readonly variant: string }
   | { readonly split: readonly (readonly [variant: string, weight: number])[] };
 
+/** Another feature that has to be on, and where variants are named, with one of them. */
+export interface Prerequisite {
+  readonly feature: string;
+  readonly variants?: readonly string[];
+}
+
 /** A feature's whole definition as it is stored: one JSON document, frozen once read. */
 export interface Feature {
   /** 1-200 characters, well-formed Unicode, no control characters. */
@@ -119,6 +125,8 @@ export interface Feature {
   readonly defaultVariant?: string;
   /** What `value()` answers where the feature is off. */
   readonly offValue?: Json;
+  /** What has to be on for the subject too, or this is off. */
+  readonly requires: readonly Prerequisite[];
   /** They come before the gates; the first that holds answers. */
   readonly rules: readonly Rule[];
   /** The team's own: description, owner, tags. */
@@ -134,6 +142,7 @@ export const DEFAULT_SETTINGS: Omit<Feature, 'name' | 'id' | 'revision'> = Objec
   patterns: Object.freeze([]),
   groups: Object.freeze([]),
   variants: Object.freeze([]),
+  requires: Object.freeze([]),
   rules: Object.freeze([]),
   data: Object.freeze({}),
 });

@@ -22,6 +22,7 @@ import {
   refuseUnknown,
 } from './parse.js';
 import { parsePattern, refuseSlow } from './pattern.js';
+import { parsePrerequisites } from './prerequisite.js';
 import { parseRules, type RuleSettings } from './rule.js';
 
 /**
@@ -47,6 +48,8 @@ export interface FeatureSettings<VariantName extends string = string> {
   defaultVariant?: VariantName | undefined;
   /** Any JSON value, null too. */
   offValue?: unknown;
+  /** Features that have to be on too, for the same subject: a name, or with the variants that count. */
+  requires?: Iterable<string | { feature: string; variants?: Iterable<string> }>;
   /** In the order in which they are asked. */
   rules?: Iterable<RuleSettings<VariantName>>;
   /** The team's own JSON; replaced whole. */
@@ -64,6 +67,7 @@ const SETTINGS = new Set([
   'variants',
   'defaultVariant',
   'offValue',
+  'requires',
   'rules',
   'data',
 ]);
@@ -71,7 +75,7 @@ const SETTINGS = new Set([
 const VARIANT_FIELDS = new Set(['name', 'weight', 'value']);
 
 /** Fields of the document that decide who gets a feature, but not in this version. */
-const NOT_YET = ['requires', 'buckets'];
+const NOT_YET = ['buckets'];
 
 /** Each is tried in turn by a check, and compiled at the first. */
 const MOST_PATTERNS = 1_000;
@@ -143,6 +147,7 @@ function parse(document: unknown, strict: boolean): Feature {
     }),
     ...(offValue !== undefined && { offValue: parseJson(offValue, 'offValue') }),
     // Absent from documents of before there were any.
+    requires: parsePrerequisites(given.requires ?? [], given.name),
     rules: parseRules(given.rules ?? [], variants, strict),
     data: parseJson(record(given.data, 'data'), 'data') as Feature['data'],
   });

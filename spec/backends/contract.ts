@@ -379,6 +379,50 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
       });
     });
 
+    describe('a write that was decided by other features', () => {
+      const decided = async (beside: Write['beside']) => {
+        const feature = (await backend.load('chat'))?.feature as Feature;
+        const document = amendFeature(feature, { percentage: 1 });
+        return backend.write({ name: 'chat', expect: { id: feature.id }, document, beside });
+      };
+
+      test('is applied while they are as they were, whoever joins them', async () => {
+        await create();
+        await create('list');
+        const beside = new Map([
+          ['list', await head('list')],
+          ['none', undefined],
+        ]);
+        await add('list', ['ann']);
+        await decided(beside);
+        expect((await backend.load('chat'))?.feature?.percentage).toBe(1);
+      });
+
+      test('meets a conflict where one was changed, removed, made again, or is there', async () => {
+        const first = await create();
+        const list = await create('list');
+        const beside = new Map([['list', await head('list')]]);
+        const expectConflict = () =>
+          expect(decided(beside)).rejects.toMatchObject({ code: 'CONFLICT', feature: 'list' });
+        await replace(amendFeature(list, { percentage: 5 }));
+        await expectConflict();
+        await backend.write({ name: 'list', expect: 'present', document: null });
+        await expectConflict();
+        await create('list');
+        await expectConflict();
+        await expect(decided(new Map([['list', undefined]]))).rejects.toMatchObject({
+          code: 'CONFLICT',
+          feature: 'list',
+        });
+        expect((await backend.load('chat'))?.feature).toEqual(first);
+        const document = createFeature('new', 'id-new', {});
+        await expect(
+          backend.write({ name: 'new', expect: 'absent', document, beside }),
+        ).rejects.toMatchObject({ code: 'CONFLICT', feature: 'list' });
+        expect(await backend.load('new')).toBeUndefined();
+      });
+    });
+
     describe('a head', () => {
       test('moves with each change, and only then', async () => {
         const heads = new Set<string>();

@@ -56,6 +56,7 @@ const rules = fc
 const settings: fc.Arbitrary<FeatureSettings> = fc.record({
   rules,
   enabled: fc.constantFrom(true, true, true, false),
+  requires: fc.constantFrom([], [], ['other'], ['none']),
   percentage: fc.constantFrom(0, 0, 50, 100),
   excluded: fc.constantFrom([], ['bob']),
   patterns: fc.constantFrom([], [/x/, /n$/]),
@@ -75,6 +76,12 @@ const subject = fc.constantFrom<unknown>(
 
 const facts = fc.constantFrom(true, false, undefined).map((answer) => ({ isMember: () => answer }));
 
+const required = compile(createFeature('other', 'id', { percentage: 100, excluded: ['bob'] }));
+const others = {
+  get: (name: string) =>
+    name === 'other' ? { compiled: required, facts: { isMember: () => false } } : undefined,
+};
+
 const answering = (steps: readonly ExplainedStep[]) =>
   steps.filter(({ outcome }) => outcome === 'answers');
 
@@ -83,8 +90,8 @@ describe('an explanation', () => {
     fc.assert(
       fc.property(settings, subject, facts, (given, who, known) => {
         const feature = compile(createFeature('f', 'id', given));
-        const decision = decide(feature, who, known, SURROUNDINGS);
-        const { decision: explained, steps } = explain(feature, who, known, SURROUNDINGS);
+        const decision = decide(feature, who, known, SURROUNDINGS, others);
+        const { decision: explained, steps } = explain(feature, who, known, SURROUNDINGS, others);
         expect(explained).toBe(decision);
         expect(answering(steps)).toMatchObject([
           {
@@ -110,6 +117,7 @@ describe('an explanation', () => {
       { id: 'ann', plan: 'free' },
       { isMember: () => false },
       SURROUNDINGS,
+      others,
     );
     expect(steps.find(({ step }) => step === 'rule')).toMatchObject({
       rule: 'r',
@@ -126,6 +134,7 @@ describe('an explanation', () => {
     });
     expect(steps.map(({ step, outcome }) => `${step} ${outcome}`)).toEqual([
       'kill switch passes',
+      'requires passes',
       'subject passes',
       'excluded passes',
       'rule passes',
@@ -139,7 +148,7 @@ describe('an explanation', () => {
 
   it('says that a document can not be read', () => {
     const unreadable = compileUnreadable('f', new HanoiError('CORRUPT_FEATURE', 'no'));
-    const { steps } = explain(unreadable, 'ann', { isMember: () => false }, SURROUNDINGS);
+    const { steps } = explain(unreadable, 'ann', { isMember: () => false }, SURROUNDINGS, others);
     expect(answering(steps)).toMatchObject([
       { why: 'Its document can not be read (CORRUPT_FEATURE).' },
     ]);

@@ -62,7 +62,7 @@ describe('a setting that is refused', () => {
     ['data', { data: new Map() }, 'an object'],
     ['settings', { percent: 20 }, '"percent"'],
     ['settings', { name: 'other' }, 'enabled, percentage'],
-    ['settings', { requires: [] }, 'enabled, percentage'],
+    ['settings', { buckets: [] }, 'enabled, percentage'],
     ['settings', null, 'an object'],
   ])('names `%s` for %j', (path, settings, message) => {
     expect(() => create(settings)).toThrow(
@@ -169,6 +169,7 @@ describe('a created feature', () => {
       ],
       defaultVariant: 'foo',
       offValue: null,
+      requires: [],
       rules: [],
       data: { owner: 'checkout' },
     });
@@ -275,7 +276,6 @@ describe('a document', () => {
   });
 
   it.each([
-    ['requires', { requires: [{ feature: 'other' }] }],
     ['buckets', { buckets: [1] }],
     ['percentage', { percentage: { points: [] } }],
     ['bucketing', { bucketing: 'population' }],

@@ -64,11 +64,13 @@ return replies
  *       7 'put', 'remove' or 'members', 8 document, 9 its id, 10 its revision,
  *       11 length of the streams, 12 ms that members set aside are kept, 13 ms that the answer is
  *       remembered, 14 who and why (JSON), 15 'one' write, or a batch in which 'each' id is a write,
- *       16 how many ids to add, then those, then those to remove
+ *       16 how many ids to add, 17 how many other features it was decided by, then of each of these
+ *       its name and the first three parts of its head, or '', then the ids to add, and to remove
  *
  * Returns { 'done', now, answer }, with now in Unix ms and the answer in lines (name, head, how
  * many were added, and removed; of a batch, then a 1 or 0 for each id, whether it changed); or
- * { refusal, now } and nothing has changed: 'late', 'exists', 'missing', 'changed', 'corrupt'.
+ * { refusal, now } and nothing has changed: 'late', 'exists', 'missing', 'changed' (and
+ * which other feature, if it was one), 'corrupt'.
  * Publishes lines: name, kind, head.
  *
  * A head is id:revision:document:members, a token
@@ -122,6 +124,13 @@ else
   if operation == 'members' and not (oldId and before) then return { 'corrupt', now } end
 end
 
+for at = 18, 17 + 2 * ARGV[17], 2 do
+  local other = redis.call('HGET', heads, ARGV[at])
+  if ARGV[at + 1] ~= (other and string.match(other, '^(.*):%d+$') or '') then
+    return { 'changed', now, ARGV[at] }
+  end
+end
+
 local epoch, documents, documentsAt, members, membersAt, firstsAt =
   string.match(redis.call('GET', token) or '', '^([^:]+):(%d+):(%d+):(%d+):(%d+):(%d+)$')
 if not epoch then
@@ -142,7 +151,7 @@ end
 redis.call('XLEN', stream)
 
 local added, removed, flags = {}, {}, {}
-local first = 17
+local first = 18 + 2 * ARGV[17]
 local function pick(list, total, known)
   if total == 0 then return end
   local ids = { unpack(ARGV, first, first + total - 1) }
@@ -160,7 +169,7 @@ local function pick(list, total, known)
 end
 local toAdd = tonumber(ARGV[16])
 pick(added, toAdd, 0)
-pick(removed, #ARGV - 16 - toAdd, 1)
+pick(removed, #ARGV - first + 1, 1)
 local moved = #added + #removed > 0
 
 local function done(after)

@@ -180,7 +180,7 @@ export class Writes {
         if (now() < deadline && late++ < MOST_LATE) continue;
         throw failed(new HanoiError('STORE_TIMEOUT', 'It came to Redis after its deadline.'));
       }
-      if (outcome !== 'done') throw refusal(outcome, name);
+      if (outcome !== 'done') throw refusal(outcome, answer ?? name);
       const written = answerOf(name, answer as string);
       // The answer is kept by the name of this request, or of the batch that it was in before.
       await this.replicas?.confirm([...new Set([keys[5], keys[8]])], deadline).catch((cause) => {
@@ -213,7 +213,7 @@ export class Writes {
     text: string,
     mode: 'one' | 'each',
   ): (string | number)[] {
-    const { name, expect, document, actor, note } = write;
+    const { name, expect, document, actor, note, beside = new Map() } = write;
     const { add, remove } = membersOf(write);
     return [
       // Any random text will do where the store has none yet.
@@ -232,10 +232,16 @@ export class Writes {
       JSON.stringify({ actor, note }),
       mode,
       add.length,
+      beside.size,
+      ...Array.from(beside, ([other, head]) => [other, documentPart(head)]).flat(),
       ...add,
       ...remove,
     ];
   }
+}
+
+function documentPart(head: Head | undefined): string {
+  return head === undefined ? '' : `${head.id}:${head.revision}:${head.document}`;
 }
 
 function membersOf(write: Write): { add: readonly string[]; remove: readonly string[] } {
