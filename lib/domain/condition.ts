@@ -1,5 +1,5 @@
 import { type Answer, attributeOf, OPERATOR_KINDS } from './attribute.js';
-import { type Condition, OPERATORS, type Operator } from './feature.js';
+import { type Condition, OPERATORS, type Operator, type Pattern } from './feature.js';
 import { isEveryone, isNobody } from './group.js';
 import { distinct, list, parseId, parseName, record, refused, refuseUnknown } from './parse.js';
 import { matcherOf, parsePattern } from './pattern.js';
@@ -138,6 +138,16 @@ function parseConditions(value: unknown, path: string, depth: Depth): readonly C
 function parseText(value: unknown, path: string): string {
   if (typeof value !== 'string') throw refused(path, 'to be text', value);
   return value;
+}
+
+/** All regular expressions in it. */
+export function patternsIn(condition: Condition): readonly Pattern[] {
+  if ('all' in condition) return condition.all.flatMap(patternsIn);
+  if ('any' in condition) return condition.any.flatMap(patternsIn);
+  if ('not' in condition) return patternsIn(condition.not);
+  if ('matches' in condition) return [condition.matches];
+  const isPattern = 'attribute' in condition && condition.op === 'matches';
+  return isPattern ? [condition.value as unknown as Pattern] : [];
 }
 
 /** Compiles a parsed condition of that feature. */

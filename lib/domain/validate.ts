@@ -1,3 +1,4 @@
+import { patternsIn } from './condition.js';
 import {
   BUCKETINGS,
   type Bucketing,
@@ -124,6 +125,11 @@ function parse(document: unknown, strict: boolean): Feature {
   }
   const bucketing = parseBucketing(given.bucketing);
   const variants = parseVariants(given.variants, bucketing, strict);
+  const patterns = parsePatterns(given.patterns);
+  // Absent from documents of before there were any.
+  const rules = parseRules(given.rules ?? [], variants, strict);
+  refuseSlow(patterns, 'patterns');
+  refuseSlow([...patterns, ...rules.flatMap(({ when }) => patternsIn(when))], 'rules');
   const { subjectKey, defaultVariant, offValue } = given;
   return Object.freeze({
     ...Object.fromEntries(unknown),
@@ -139,16 +145,15 @@ function parse(document: unknown, strict: boolean): Feature {
     bucketing,
     ...(subjectKey !== undefined && { subjectKey: parseName(subjectKey, 'subjectKey') }),
     excluded: distinct(list(given.excluded, 'excluded', parseId)),
-    patterns: parsePatterns(given.patterns),
+    patterns,
     groups: parseGroups(given.groups),
     variants,
     ...(defaultVariant !== undefined && {
       defaultVariant: parseDefaultVariant(defaultVariant, variants),
     }),
     ...(offValue !== undefined && { offValue: parseJson(offValue, 'offValue') }),
-    // Absent from documents of before there were any.
     requires: parsePrerequisites(given.requires ?? [], given.name),
-    rules: parseRules(given.rules ?? [], variants, strict),
+    rules,
     data: parseJson(record(given.data, 'data'), 'data') as Feature['data'],
   });
 }
@@ -215,7 +220,6 @@ function parsePatterns(value: unknown): readonly Pattern[] {
   if (patterns.length > MOST_PATTERNS) {
     throw refused('patterns', `to be at most ${MOST_PATTERNS}`, patterns.length);
   }
-  refuseSlow(patterns, 'patterns');
   const seen = new Set<string>();
   return Object.freeze(
     patterns.filter(({ source, flags }) => {

@@ -441,6 +441,17 @@ describe('rules that are refused', () => {
     expect(() => createFeature('f', 'id', { rules: [rule({ any })] })).toThrow('at most 200 parts');
   });
 
+  it('take too long together with the patterns', () => {
+    const slow = (n: number) => ({ source: `^[ab]*a[ab]{${n}}c$` });
+    const patterns = [slow(400), slow(401)];
+    const when = { any: [{ matches: slow(402) }, { not: attribute('matches', slow(403)) }] };
+    createFeature('f', 'id', { patterns, rules: [rule(when)] });
+    const more = rule({ matches: slow(404) }, { id: 'more' });
+    expect(() => createFeature('f', 'id', { patterns, rules: [rule(when), more] })).toThrow(
+      expect.objectContaining({ code: 'INVALID_FEATURE', path: 'rules' }),
+    );
+  });
+
   it('name a variant that an update takes away', () => {
     const feature = createFeature('f', 'id', {
       variants: ['foo', 'bar'],
