@@ -17,6 +17,7 @@ const BENCHES = [
   'replica-changes.js',
   'replica-checks.js',
   'replica-features.js',
+  'rules.js',
 ];
 const at = (path) => new URL(path, import.meta.url);
 const read = (path) => readFileSync(at(path), 'utf8');
