@@ -33,10 +33,13 @@ export type {
   Json,
   Operator,
   Pattern,
+  Prerequisite,
+  Ramp,
   Rule,
   Serve,
   Variant,
 } from './domain/feature.js';
+export type { RampPlan, RampSettings } from './domain/ramp.js';
 export type { RuleSettings } from './domain/rule.js';
 export type { SegmentTable } from './domain/segment-table.js';
 export type { Subject } from './domain/subject.js';

@@ -16,13 +16,32 @@ import {
   subjectFrom,
 } from './decorators.js';
 import { Definitions, type GroupFunction, type SegmentOptions } from './definitions.js';
-import { type CompiledFeature, decide, lookupId, type Surroundings } from './domain/decide.js';
+import { admits, crc32, thresholdUnder } from './domain/bucketing.js';
+import {
+  type CompiledFeature,
+  compile,
+  decide,
+  lookupId,
+  type Surroundings,
+} from './domain/decide.js';
 import { aged, type Decision, failed } from './domain/decision.js';
+import { parseDuration } from './domain/duration.js';
 import { type Explanation, explain } from './domain/explain.js';
-import type { Feature } from './domain/feature.js';
-import { parseId } from './domain/parse.js';
+import type { Feature, Ramp } from './domain/feature.js';
+import { instantOf } from './domain/instant.js';
+import { parseId, parsePercentage, refused } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
 import { requiredBy } from './domain/prerequisite.js';
+import {
+  compileRamp,
+  firstInstant,
+  isoOf,
+  percentageAt,
+  type RampPlan,
+  type RampSettings,
+  rampOf,
+  shifted,
+} from './domain/ramp.js';
 import { rulesWithTable, type SegmentTable } from './domain/segment-table.js';
 import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
 import { amendFeature, createFeature, type FeatureSettings } from './domain/validate.js';
@@ -50,12 +69,14 @@ export interface RolloutOptions {
    * on, off, or on with the variant of this name. Default: off.
    */
   defaults?: { readonly [feature: string]: boolean | string };
+  /** The time in Unix ms, for windows and ramps. Default `Date.now`. */
+  now?: () => number;
 }
 
 /** One subject, or many; a string is one. */
 export type Subjects = Subject | Iterable<Subject> | AsyncIterable<Subject>;
 
-const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {} };
+const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {}, now: Date.now };
 
 /** How long `ready` waits by default: 5 s. */
 const READY_MS = 5_000;
@@ -86,7 +107,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** Without a backend, features live in this process's memory. INVALID_ARGUMENT. */
   constructor(backend: Source = new MemoryBackend(), options: RolloutOptions = {}) {
-    const { identify, unknownFeature, defaults } = { ...DEFAULTS, ...options };
+    const { identify, unknownFeature, defaults, now } = { ...DEFAULTS, ...options };
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
     if (!isSource(backend)) {
       throw invalid(
@@ -97,6 +118,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (!answersAtOnce(identify)) {
       throw invalid('`identify` to be a function that answers at once', identify);
     }
+    if (typeof now !== 'function') throw invalid('`now` to be a function', now);
     if (typeof unknownFeature !== 'boolean') {
       throw invalid('`unknownFeature` to be true or false', unknownFeature);
     }
@@ -114,7 +136,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     this.unknownFeature = unknownFeature;
     this.surroundings = {
       identify: identify as Identify,
-      now: Date.now,
+      now,
       inGroup: (group, subject) => this.definitions.inGroup(group, subject),
       segmentOf: (segment, subject) => this.definitions.segmentOf(segment, subject),
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
@@ -332,6 +354,79 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     options?: WriteOptions,
   ): Promise<Feature> {
     return this.update(name, { percentage }, options);
+  }
+
+  /**
+   * Lets the percentage go with time, from where it is to 100, or as the plan says: `{ over: '14d' }`.
+   * All processes compute it by their clocks. INVALID_FEATURE.
+   */
+  ramp(name: NameOf<Features>, plan: RampPlan, options?: WriteOptions): Promise<Feature> {
+    return this.update(
+      name,
+      ({ percentage }) => {
+        const now = this.surroundings.now();
+        return { percentage: rampOf(plan, presentPercentage(percentage, now), now) };
+      },
+      options,
+    );
+  }
+
+  /** Keeps a ramp where it is, until `resumeRamp`. INVALID_FEATURE where there is none. */
+  pauseRamp(name: NameOf<Features>, options?: WriteOptions): Promise<Feature> {
+    return this.changeRamp(name, options, (ramp, now) => ({
+      points: ramp.points,
+      pausedAt: ramp.pausedAt ?? isoOf(now),
+    }));
+  }
+
+  /** Goes on from where a ramp was paused. */
+  resumeRamp(name: NameOf<Features>, options?: WriteOptions): Promise<Feature> {
+    return this.changeRamp(name, options, (ramp, now) => {
+      const stoodMs = Math.max(0, now - (instantOf(ramp.pausedAt) ?? now));
+      return { points: shifted(ramp, stoodMs).points };
+    });
+  }
+
+  /** Takes a ramp back to where it was so long ago (`2d`), to go on from there. */
+  rewindRamp(
+    name: NameOf<Features>,
+    by: string | number,
+    options?: WriteOptions,
+  ): Promise<Feature> {
+    return this.changeRamp(name, options, (ramp) => shifted(ramp, parseDuration(by, 'by')));
+  }
+
+  /** Takes a ramp to where it has this percentage first, to go on from there. */
+  jumpRamp(name: NameOf<Features>, percentage: number, options?: WriteOptions): Promise<Feature> {
+    return this.changeRamp(name, options, (ramp, now) => {
+      const wanted = parsePercentage(percentage, 'percentage');
+      const { pausedAt, ...going } = ramp;
+      const there = firstInstant(compileRamp(going), (each) => each >= wanted);
+      if (there === undefined)
+        throw refused('percentage', 'to be one that the ramp comes to', wanted);
+      const from = Math.min(now, instantOf(pausedAt) ?? now);
+      return shifted(ramp, from - there);
+    });
+  }
+
+  /**
+   * The instant from which the feature's percentage lets the subject in: of a ramp to the ms.
+   * Undefined where it never does as it is now, or is not what decides about this subject (there is
+   * no id, it is excluded, or the feature is disabled). Rules and other gates are not looked at.
+   */
+  async whenFor(name: NameOf<Features>, subject?: Subject | null): Promise<Date | undefined> {
+    const who = arguments.length > 1 ? subject : currentSubject();
+    const feature = (await this.get(name)) ?? raise(notFound(name));
+    const { percentage } = feature;
+    if (typeof percentage === 'number') return undefined;
+    const compiled = compile(feature);
+    const id = this.lookupId(compiled, who);
+    if (id === undefined) return undefined;
+    const idCrc = crc32(id);
+    const at = firstInstant(compileRamp(percentage), (each) =>
+      each >= 100 ? true : admits(compiled.share, idCrc, thresholdUnder(feature.bucketing, each)),
+    );
+    return at === undefined ? undefined : new Date(at);
   }
 
   /**
@@ -766,6 +861,18 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     );
   }
 
+  private changeRamp(
+    name: NameOf<Features>,
+    options: WriteOptions | undefined,
+    change: (ramp: Ramp, now: number) => RampSettings,
+  ): Promise<Feature> {
+    const settings = ({ percentage }: Feature) => {
+      if (typeof percentage === 'number') throw refused('percentage', 'to be a ramp', percentage);
+      return { percentage: change(percentage, this.surroundings.now()) };
+    };
+    return this.update(name, settings, options);
+  }
+
   private changeMembers(
     name: string,
     kind: 'add' | 'remove',
@@ -824,6 +931,10 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       yield parseId(subjectId(subject, key, this.surroundings.identify), path);
     }
   }
+}
+
+function presentPercentage(percentage: number | Ramp, now: number): number {
+  return typeof percentage === 'number' ? percentage : percentageAt(compileRamp(percentage), now);
 }
 
 /** Why the store gave no answer, where it says so itself. */

@@ -72,18 +72,24 @@ export interface Share {
 }
 
 export function shareOf(percentage: number, bucketing: Bucketing, name: string): Share {
-  const gem = bucketing === 'rollout-gem' || bucketing === 'rollout-gem-randomized';
   return {
     kind: percentage === 0 ? 'none' : percentage === 100 ? 'all' : bucketing,
-    // The gem multiplies the same two doubles in the same order (rollout 2.5.0, RAND_BASE).
-    threshold: gem ? ((2 ** 32 - 1) / 100) * percentage : thresholdOf(percentage),
+    threshold: thresholdUnder(bucketing, percentage),
     salt: saltOf(name),
     name,
   };
 }
 
-/** True if an id with this CRC-32 is in the share. */
-export function admits(share: Share, idCrc: number): boolean {
+/** What a share of that bucketing compares with, at this percentage. */
+export function thresholdUnder(bucketing: Bucketing, percentage: number): number {
+  return bucketing === 'rollout-gem' || bucketing === 'rollout-gem-randomized'
+    ? // The gem multiplies the same two doubles in the same order (rollout 2.5.0, RAND_BASE).
+      ((2 ** 32 - 1) / 100) * percentage
+    : thresholdOf(percentage);
+}
+
+/** True if an id with this CRC-32 is in the share; with another `threshold`, where that changes. */
+export function admits(share: Share, idCrc: number, threshold: number = share.threshold): boolean {
   switch (share.kind) {
     case 'none':
       return false;
@@ -91,13 +97,13 @@ export function admits(share: Share, idCrc: number): boolean {
       return true;
     case 'modulo':
     case 'hanoi':
-      return moduloPosition(idCrc) < share.threshold;
+      return moduloPosition(idCrc) < threshold;
     case 'independent':
-      return independentPosition(idCrc, share.salt) < share.threshold;
+      return independentPosition(idCrc, share.salt) < threshold;
     case 'rollout-gem':
-      return idCrc >>> 0 < share.threshold;
+      return idCrc >>> 0 < threshold;
     case 'rollout-gem-randomized':
       // The CRC-32 of id and name joined.
-      return crc32(share.name, idCrc) >>> 0 < share.threshold;
+      return crc32(share.name, idCrc) >>> 0 < threshold;
   }
 }

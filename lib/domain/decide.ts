@@ -1,11 +1,12 @@
 import type { HanoiError } from '../errors.js';
-import { admits, crc32, type Share, shareOf } from './bucketing.js';
+import { admits, crc32, type Share, shareOf, thresholdUnder } from './bucketing.js';
 import type { ConditionSurroundings } from './condition.js';
 import { type Decision, type Detail, failed, off, on, onWith, type Reason } from './decision.js';
-import { DEFAULT_SETTINGS, type Feature, type Prerequisite } from './feature.js';
+import { type Bucketing, DEFAULT_SETTINGS, type Feature, type Prerequisite } from './feature.js';
 import { isEveryone, isNobody } from './group.js';
 import { type Matches, matcherOf } from './pattern.js';
 import { isMet, MOST_DECISIONS } from './prerequisite.js';
+import { type CompiledRamp, compileRamp, percentageAt } from './ramp.js';
 import { type CompiledRule, compileRule, isOpen, ruled } from './rule.js';
 import { type Identify, subjectId } from './subject.js';
 import { type Choice, chosen, onlyWeighted, variantChoiceOf } from './variant.js';
@@ -51,6 +52,8 @@ export interface CompiledFeature {
   readonly everyone: boolean;
   readonly groups: readonly string[] | undefined;
   readonly share: Share;
+  /** Where its percentage changes with time: the ramp, and the feature at 100%. */
+  readonly ramp: (CompiledRamp & { readonly complete: CompiledFeature }) | undefined;
   readonly variants: Choice | undefined;
   readonly rules: readonly CompiledRule[] | undefined;
   readonly whenDisabled: Decision;
@@ -71,7 +74,9 @@ export interface CompiledFeature {
 /** Compiles a validated document. */
 export function compile(feature: Feature): CompiledFeature {
   const { name, variants, percentage, groups, rules, offValue } = feature;
-  const share = shareOf(percentage, feature.bucketing, name);
+  const isRamp = typeof percentage === 'object';
+  // Of a ramp, only how it chooses.
+  const share = shareOf(isRamp ? 50 : percentage, feature.bucketing, name);
   const answers = (reason: Reason, detail: Detail): Answers => ({
     plain: on(name, reason, detail),
     byVariant: variants.map((variant) => onWith(name, reason, detail, variant)),
@@ -96,6 +101,9 @@ export function compile(feature: Feature): CompiledFeature {
     everyone: byGroup.some(isEveryone),
     groups: byGroup.length > 0 ? byGroup : undefined,
     share,
+    ramp: isRamp
+      ? { ...compileRamp(percentage), complete: compile({ ...feature, percentage: 100 }) }
+      : undefined,
     variants: variantChoiceOf(feature),
     rules: rules.length > 0 ? rules.map((rule) => compileRule(rule, feature)) : undefined,
     whenDisabled: off(name, 'DISABLED', 'kill switch', offValue),
@@ -132,13 +140,14 @@ export function compileUnreadable(name: string, { code }: HanoiError): CompiledF
  * `subject` undefined or null is no subject.
  */
 export function decide(
-  feature: CompiledFeature,
+  given: CompiledFeature,
   subject: unknown,
   facts: Facts,
   surroundings: Surroundings,
   others: Others = NO_OTHERS,
   budget: Budget | undefined = undefined,
 ): Decision {
+  const feature = given.ramp === undefined ? given : presentOf(given, surroundings.now);
   if (!feature.enabled) return feature.whenDisabled;
 
   if (feature.requires !== undefined) {
@@ -173,9 +182,28 @@ export function decide(
   const { share } = feature;
   if (share.kind !== 'none') {
     const idCrc = crc32(id);
-    if (admits(share, idCrc)) return pick(feature, feature.whenPercentage, idCrc);
+    if (isInShare(feature, idCrc, surroundings.now)) {
+      return pick(feature, feature.whenPercentage, idCrc);
+    }
   }
   return member === undefined ? feature.whenUnknown : feature.otherwise;
+}
+
+/** The feature as it is now: one whose ramp is at 100% is on for everyone. */
+export function presentOf(feature: CompiledFeature, now: () => number): CompiledFeature {
+  const { ramp } = feature;
+  return ramp !== undefined && percentageAt(ramp, now()) >= 100 ? ramp.complete : feature;
+}
+
+/** Whether the id is in the percentage. */
+export function isInShare(
+  { share, ramp }: CompiledFeature,
+  idCrc: number,
+  now: () => number,
+): boolean {
+  if (ramp === undefined) return admits(share, idCrc);
+  const threshold = thresholdUnder(share.kind as Bucketing, percentageAt(ramp, now()));
+  return admits(share, idCrc, threshold);
 }
 
 /** What keeps the feature off, if one of its prerequisites does. */

@@ -1,18 +1,20 @@
 import type { Answer } from './attribute.js';
-import { admits, crc32 } from './bucketing.js';
+import { crc32 } from './bucketing.js';
 import type { CompiledCondition } from './condition.js';
 import {
   type CompiledFeature,
   decide,
   type Facts,
   idUnder,
+  isInShare,
   type Others,
+  presentOf,
   type Surroundings,
 } from './decide.js';
 import type { Decision } from './decision.js';
 import type { Condition } from './feature.js';
 import { isMet } from './prerequisite.js';
-import { type CompiledRule, isOpen } from './rule.js';
+import { type CompiledRule, isOpen, isWithin } from './rule.js';
 
 /** How one step of a decision came out. */
 export interface ExplainedStep {
@@ -50,12 +52,13 @@ interface Step {
 
 /** The same decision as `decide`, and how each of its steps came out. */
 export function explain(
-  feature: CompiledFeature,
+  given: CompiledFeature,
   subject: unknown,
   facts: Facts,
   surroundings: Surroundings,
   others: Others,
 ): Explanation {
+  const feature = presentOf(given, surroundings.now);
   const decision = decide(feature, subject, facts, surroundings, others);
   let isAnswered = false;
   const steps = stepsOf(feature, subject, facts, surroundings, others).map(
@@ -169,7 +172,7 @@ function stepsOf(
       ask: () => {
         if (share.kind === 'none') return [false, 'It is 0.'];
         if (share.kind === 'all') return [true, 'It is 100.'];
-        const isIn = admits(share, crc32(id));
+        const isIn = isInShare(feature, crc32(id), surroundings.now);
         return [isIn, isIn ? 'The id is within it.' : 'The id is not within it.'];
       },
     },
@@ -192,7 +195,8 @@ function ruleTold(
   if (when.holds === 'unknown' && !rule.closes) {
     return [false, 'Whether its condition holds can not be told.', when];
   }
-  if (!admits(rule.share, crc32(id))) return [false, 'The id is not within its percentage.', when];
+  if (!isWithin(rule, crc32(id), surroundings.now))
+    return [false, 'The id is not within its percentage.', when];
   if (when.holds === true) return [true, 'Its condition holds.', when];
   return [true, 'Whether its condition holds can not be told, and it serves off.', when];
 }

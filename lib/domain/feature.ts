@@ -70,6 +70,14 @@ export type Condition =
   | { readonly segment: string; readonly in: readonly string[] }
   | { readonly attribute: string; readonly op: Operator; readonly value?: Json };
 
+/** A percentage that changes with time: linear between the points, and 0 before the first. */
+export interface Ramp {
+  /** In order. Two at the same instant are a step. */
+  readonly points: readonly { readonly at: string; readonly percentage: number }[];
+  /** From then on it stays where it was. */
+  readonly pausedAt?: string;
+}
+
 /** A condition with what it serves. Rules come before the gates, and the first that holds answers. */
 export interface Rule {
   /** Unique in its feature. A percentage and a split choose by it: another id deals anew. */
@@ -80,7 +88,7 @@ export interface Rule {
   readonly from?: string;
   readonly until?: string;
   /** Share of those that match, 0-100; the rest go on to the next rule. */
-  readonly percentage?: number;
+  readonly percentage?: number | Ramp;
   readonly serve: Serve;
 }
 
@@ -110,8 +118,8 @@ export interface Feature {
   readonly revision: number;
   /** The kill switch: false is off for everyone, and everything else is kept. */
   readonly enabled: boolean;
-  /** 0-100, with up to four decimals (the rollout gem's bucketings take any). */
-  readonly percentage: number;
+  /** 0-100, with up to four decimals (the rollout gem's bucketings take any); or as it goes with time. */
+  readonly percentage: number | Ramp;
   readonly bucketing: Bucketing;
   /** Bucket and list by this attribute of the subject instead of by its id. */
   readonly subjectKey?: string;

@@ -1,4 +1,4 @@
-import { admits, crc32, type Share, shareOf } from './bucketing.js';
+import { admits, crc32, type Share, shareOf, thresholdOf } from './bucketing.js';
 import {
   type CompiledCondition,
   type ConditionSettings,
@@ -13,12 +13,18 @@ import {
   list,
   parseJson,
   parseName,
-  parsePercentage,
   parseWeight,
   record,
   refused,
   refuseUnknown,
 } from './parse.js';
+import {
+  type CompiledRamp,
+  compileRamp,
+  parseShare,
+  percentageAt,
+  type RampSettings,
+} from './ramp.js';
 import { type Choice, choiceOf, chosen, variantChoiceOf } from './variant.js';
 
 /** A rule as `addFeature` and `update` take it. */
@@ -28,7 +34,7 @@ export interface RuleSettings<VariantName extends string = string> {
   when: ConditionSettings;
   from?: Instant;
   until?: Instant;
-  percentage?: number;
+  percentage?: number | RampSettings;
   serve:
     | 'on'
     | 'off'
@@ -80,7 +86,7 @@ function parseRule(
     ...(from !== undefined && { from: parseInstant(from, `${path}.from`) }),
     ...(until !== undefined && { until: parseInstant(until, `${path}.until`) }),
     ...(percentage !== undefined && {
-      percentage: parsePercentage(percentage, `${path}.percentage`),
+      percentage: parseShare(percentage, `${path}.percentage`),
     }),
     serve: parseServe(given.serve, `${path}.serve`, variants),
   });
@@ -133,6 +139,8 @@ export interface CompiledRule {
   readonly from: number;
   readonly until: number;
   readonly share: Share;
+  /** Where its percentage changes with time. */
+  readonly ramp: CompiledRamp | undefined;
   /** Where it can't be computed whether it holds, it does: only then nobody gets in by mistake. */
   readonly closes: boolean;
   /** Not everyone is on by it: without a subject it can't be told. */
@@ -145,7 +153,8 @@ export interface CompiledRule {
 export function compileRule(rule: Rule, feature: Feature): CompiledRule {
   const { name, variants, offValue } = feature;
   const { id, serve, percentage = 100 } = rule;
-  const isShared = percentage < 100;
+  const isRamp = typeof percentage === 'object';
+  const isShared = isRamp || percentage < 100;
   const split = typeof serve === 'object' && 'split' in serve ? serve.split : undefined;
   const reason = isShared || split !== undefined ? 'SPLIT' : 'TARGETING_MATCH';
   const withVariant = (wanted: string) =>
@@ -176,7 +185,9 @@ export function compileRule(rule: Rule, feature: Feature): CompiledRule {
     condition: compileCondition(rule.when, name),
     from: instantOf(rule.from) ?? Number.NEGATIVE_INFINITY,
     until: instantOf(rule.until) ?? Number.POSITIVE_INFINITY,
-    share: shareOf(percentage, 'independent', `${name}/rule/${id}`),
+    // Of a ramp, only how it chooses.
+    share: shareOf(isRamp ? 50 : percentage, 'independent', `${name}/rule/${id}`),
+    ramp: isRamp ? compileRamp(percentage) : undefined,
     closes: serve === 'off',
     isPartial: serve === 'off' || isShared || split !== undefined,
     choice,
@@ -189,6 +200,12 @@ export function isOpen({ from, until }: CompiledRule, now: () => number): boolea
   if (from === Number.NEGATIVE_INFINITY && until === Number.POSITIVE_INFINITY) return true;
   const at = now();
   return from <= at && at < until;
+}
+
+/** Whether the id is in the rule's percentage. */
+export function isWithin({ share, ramp }: CompiledRule, idCrc: number, now: () => number): boolean {
+  if (ramp === undefined) return admits(share, idCrc);
+  return admits(share, idCrc, thresholdOf(percentageAt(ramp, now())));
 }
 
 /** What the first rule that holds serves; undefined where none does. */
@@ -205,7 +222,8 @@ export function ruled(
       const { share, choice, answers } = rule;
       if (share.kind === 'all' && choice === undefined) return answers[0];
       const idCrc = crc32(id);
-      if (admits(share, idCrc)) return answers[choice === undefined ? 0 : chosen(choice, idCrc)];
+      if (isWithin(rule, idCrc, surroundings.now))
+        return answers[choice === undefined ? 0 : chosen(choice, idCrc)];
     }
   }
   return undefined;

@@ -16,7 +16,6 @@ import {
   parseId,
   parseJson,
   parseName,
-  parsePercentage,
   parseWeight,
   record,
   refused,
@@ -24,6 +23,7 @@ import {
 } from './parse.js';
 import { parsePattern, refuseSlow } from './pattern.js';
 import { parsePrerequisites } from './prerequisite.js';
+import { parseShare, type RampSettings } from './ramp.js';
 import { parseRules, type RuleSettings } from './rule.js';
 
 /**
@@ -33,8 +33,8 @@ import { parseRules, type RuleSettings } from './rule.js';
 export interface FeatureSettings<VariantName extends string = string> {
   /** The kill switch. Default true. */
   enabled?: boolean;
-  /** 0-100 with up to four decimals. Default 0. */
-  percentage?: number;
+  /** 0-100 with up to four decimals, or a ramp. Default 0. */
+  percentage?: number | RampSettings;
   /** Default 'modulo'. */
   bucketing?: Bucketing;
   /** The attribute to bucket and list by instead of the id. */
@@ -137,11 +137,7 @@ function parse(document: unknown, strict: boolean): Feature {
     id: parseName(given.id, 'id'),
     revision: parseRevision(given.revision),
     enabled: parseBoolean(given.enabled, 'enabled'),
-    percentage: parsePercentage(
-      given.percentage,
-      'percentage',
-      bucketing.startsWith('rollout-gem'),
-    ),
+    percentage: parseShare(given.percentage, 'percentage', bucketing.startsWith('rollout-gem')),
     bucketing,
     ...(subjectKey !== undefined && { subjectKey: parseName(subjectKey, 'subjectKey') }),
     excluded: distinct(list(given.excluded, 'excluded', parseId)),

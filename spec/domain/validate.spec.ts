@@ -277,7 +277,7 @@ describe('a document', () => {
 
   it.each([
     ['buckets', { buckets: [1] }],
-    ['percentage', { percentage: { points: [] } }],
+    ['percentage.points', { percentage: { points: [] } }],
     ['bucketing', { bucketing: 'population' }],
     ['revision', { revision: 0 }],
     ['revision', { revision: '7' }],
