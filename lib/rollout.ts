@@ -424,7 +424,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (id === undefined) return undefined;
     const idCrc = crc32(id);
     const at = firstInstant(compileRamp(percentage), (each) =>
-      each >= 100 ? true : admits(compiled.share, idCrc, thresholdUnder(feature.bucketing, each)),
+      each >= 100
+        ? true
+        : admits(compiled.share, idCrc, id, thresholdUnder(feature.bucketing, each)),
     );
     return at === undefined ? undefined : new Date(at);
   }

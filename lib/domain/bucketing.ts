@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import crc from 'crc-32';
 import type { Bucketing } from './feature.js';
 
@@ -57,6 +58,11 @@ function independentPosition(idCrc: number, salt: number): number {
   return Math.floor(((hash(idCrc, salt) >>> 0) * PARTS) / HASHES);
 }
 
+/** slowroll's: the last four bytes of the SHA-1 of the id (slowroll 0.0.1). */
+function slowrollPoint(id: string): number {
+  return createHash('sha1').update(id).digest().readUInt32BE(16);
+}
+
 /** How many of the million positions a percentage admits. */
 export function thresholdOf(percentage: number): number {
   return Math.round(percentage * 10_000);
@@ -82,6 +88,7 @@ export function shareOf(percentage: number, bucketing: Bucketing, name: string):
 
 /** What a share of that bucketing compares with, at this percentage. */
 export function thresholdUnder(bucketing: Bucketing, percentage: number): number {
+  if (bucketing === 'slowroll') return (HASHES / 100) * percentage;
   return bucketing === 'rollout-gem' || bucketing === 'rollout-gem-randomized'
     ? // The gem multiplies the same two doubles in the same order (rollout 2.5.0, RAND_BASE).
       ((2 ** 32 - 1) / 100) * percentage
@@ -89,7 +96,12 @@ export function thresholdUnder(bucketing: Bucketing, percentage: number): number
 }
 
 /** True if an id with this CRC-32 is in the share; with another `threshold`, where that changes. */
-export function admits(share: Share, idCrc: number, threshold: number = share.threshold): boolean {
+export function admits(
+  share: Share,
+  idCrc: number,
+  id: string,
+  threshold: number = share.threshold,
+): boolean {
   switch (share.kind) {
     case 'none':
       return false;
@@ -105,5 +117,8 @@ export function admits(share: Share, idCrc: number, threshold: number = share.th
     case 'rollout-gem-randomized':
       // The CRC-32 of id and name joined.
       return crc32(share.name, idCrc) >>> 0 < threshold;
+    case 'slowroll':
+      // Its instants are the first at which somebody is in.
+      return threshold > 0 && slowrollPoint(id) <= threshold;
   }
 }

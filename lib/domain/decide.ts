@@ -182,7 +182,7 @@ export function decide(
   const { share } = feature;
   if (share.kind !== 'none') {
     const idCrc = crc32(id);
-    if (isInShare(feature, idCrc, surroundings.now)) {
+    if (isInShare(feature, idCrc, id, surroundings.now)) {
       return pick(feature, feature.whenPercentage, idCrc);
     }
   }
@@ -199,11 +199,12 @@ export function presentOf(feature: CompiledFeature, now: () => number): Compiled
 export function isInShare(
   { share, ramp }: CompiledFeature,
   idCrc: number,
+  id: string,
   now: () => number,
 ): boolean {
-  if (ramp === undefined) return admits(share, idCrc);
+  if (ramp === undefined) return admits(share, idCrc, id);
   const threshold = thresholdUnder(share.kind as Bucketing, percentageAt(ramp, now()));
-  return admits(share, idCrc, threshold);
+  return admits(share, idCrc, id, threshold);
 }
 
 /** What keeps the feature off, if one of its prerequisites does. */

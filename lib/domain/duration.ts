@@ -17,7 +17,7 @@ export function parseDuration(value: unknown, path: string): number {
 }
 
 function msOf(text: string): number | undefined {
-  if (!/^(\d+(\.\d+)?(ms|[smhdw]))+$/.test(text)) return undefined;
+  if (!/^(\d+(\.\d+)?(ms|[smhdw])\s?)+$/.test(text)) return undefined;
   let ms = 0;
   for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) {
     ms += Number(number) * (MS[unit as string] as number);

@@ -172,7 +172,7 @@ function stepsOf(
       ask: () => {
         if (share.kind === 'none') return [false, 'It is 0.'];
         if (share.kind === 'all') return [true, 'It is 100.'];
-        const isIn = isInShare(feature, crc32(id), surroundings.now);
+        const isIn = isInShare(feature, crc32(id), id, surroundings.now);
         return [isIn, isIn ? 'The id is within it.' : 'The id is not within it.'];
       },
     },
@@ -195,7 +195,7 @@ function ruleTold(
   if (when.holds === 'unknown' && !rule.closes) {
     return [false, 'Whether its condition holds can not be told.', when];
   }
-  if (!isWithin(rule, crc32(id), surroundings.now))
+  if (!isWithin(rule, crc32(id), id, surroundings.now))
     return [false, 'The id is not within its percentage.', when];
   if (when.holds === true) return [true, 'Its condition holds.', when];
   return [true, 'Whether its condition holds can not be told, and it serves off.', when];

@@ -19,6 +19,7 @@ export const BUCKETINGS = [
   'rollout-gem',
   'rollout-gem-randomized',
   'hanoi',
+  'slowroll',
 ] as const;
 
 /** A regular expression over the id, in JavaScript's syntax. */

@@ -50,7 +50,7 @@ function msOf(text: string): number | undefined {
   }
   if (Number(zoneHour) > 23 || Number(zoneMinute) > 59) return undefined;
   const zoneMs = (Number(zoneHour) * 60 + Number(zoneMinute)) * 60_000 * (sign === '-' ? -1 : 1);
-  const ms = Math.floor(Number(`0.${fraction || 0}`) * 1000);
+  const ms = Number(fraction.padEnd(9, '0')) / 1e6;
   return daysBefore(y, m, d) * DAY_MS + ((h * 60 + min) * 60 + second) * 1000 + ms - zoneMs;
 }
 

@@ -89,9 +89,11 @@ export function shifted({ points, pausedAt }: Ramp, ms: number): RampSettings {
 
 /** An instant in stored form. */
 export function isoOf(ms: number): string {
-  // The only way to write one; nothing of now is in it.
-  // biome-ignore lint/style/noRestrictedGlobals: pure, as it is used
-  return new Date(ms).toISOString();
+  const whole = Math.floor(ms);
+  // biome-ignore lint/style/noRestrictedGlobals: the only way to write one; nothing of now is in it
+  const text = new Date(whole).toISOString();
+  const nanos = Math.round((ms - whole) * 1e6);
+  return nanos === 0 ? text : text.replace('Z', `${String(nanos).padStart(6, '0')}Z`);
 }
 
 /**
@@ -106,9 +108,9 @@ export function firstInstant(
   const has = (at: number) => at <= pausedAt && isIn(percentageAt(ramp, at));
   for (const [index, time] of times.entries()) {
     if (has(time)) {
-      if (index === 0 || !isIn(percentages[index] as number)) return time;
+      if (index === 0 || !isIn(percentages[index] as number)) return Math.ceil(time);
       // Somewhere in the segment that leads here, or by its step.
-      let [out, within] = [times[index - 1] as number, time];
+      let [out, within] = [times[index - 1] as number, Math.ceil(time)];
       while (within - out > 1) {
         const middle = Math.floor((out + within) / 2);
         if (has(middle)) within = middle;

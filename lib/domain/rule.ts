@@ -203,9 +203,14 @@ export function isOpen({ from, until }: CompiledRule, now: () => number): boolea
 }
 
 /** Whether the id is in the rule's percentage. */
-export function isWithin({ share, ramp }: CompiledRule, idCrc: number, now: () => number): boolean {
-  if (ramp === undefined) return admits(share, idCrc);
-  return admits(share, idCrc, thresholdOf(percentageAt(ramp, now())));
+export function isWithin(
+  { share, ramp }: CompiledRule,
+  idCrc: number,
+  id: string,
+  now: () => number,
+): boolean {
+  if (ramp === undefined) return admits(share, idCrc, id);
+  return admits(share, idCrc, id, thresholdOf(percentageAt(ramp, now())));
 }
 
 /** What the first rule that holds serves; undefined where none does. */
@@ -222,7 +227,7 @@ export function ruled(
       const { share, choice, answers } = rule;
       if (share.kind === 'all' && choice === undefined) return answers[0];
       const idCrc = crc32(id);
-      if (isWithin(rule, idCrc, surroundings.now))
+      if (isWithin(rule, idCrc, id, surroundings.now))
         return answers[choice === undefined ? 0 : chosen(choice, idCrc)];
     }
   }

@@ -137,7 +137,11 @@ function parse(document: unknown, strict: boolean): Feature {
     id: parseName(given.id, 'id'),
     revision: parseRevision(given.revision),
     enabled: parseBoolean(given.enabled, 'enabled'),
-    percentage: parseShare(given.percentage, 'percentage', bucketing.startsWith('rollout-gem')),
+    percentage: parseShare(
+      given.percentage,
+      'percentage',
+      /^(rollout-gem|slowroll)/.test(bucketing),
+    ),
     bucketing,
     ...(subjectKey !== undefined && { subjectKey: parseName(subjectKey, 'subjectKey') }),
     excluded: distinct(list(given.excluded, 'excluded', parseId)),

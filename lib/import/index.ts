@@ -9,3 +9,4 @@ export {
   type StoredData,
 } from './imported.js';
 export { type RolloutGemOptions, readRolloutGem } from './rollout-gem.js';
+export { readSlowroll, type SlowrollConfig } from './slowroll.js';

@@ -53,7 +53,7 @@ describe('a percentage', () => {
 
   it('admits a position if and only if it lies below', () => {
     holds(percentages, fc.integer({ min: 0, max: 999_999 }), (percentage, position) => {
-      expect(admits(shareOf(percentage, 'modulo', 'x'), idCrcAt(position))).toBe(
+      expect(admits(shareOf(percentage, 'modulo', 'x'), idCrcAt(position), '')).toBe(
         position < Math.round(percentage * 10_000),
       );
     });
@@ -66,12 +66,12 @@ describe('a percentage', () => {
     ['hanoi', 0, 0.0001, true],
     ['hanoi', 1, 0.0001, false],
   ] as const)('%s, position %i, %d%%: %s', (bucketing, position, percentage, isIn) => {
-    expect(admits(shareOf(percentage, bucketing, 'x'), idCrcAt(position))).toBe(isIn);
+    expect(admits(shareOf(percentage, bucketing, 'x'), idCrcAt(position), '')).toBe(isIn);
   });
 
   it('is CRC-32 % 100 for whole percentages, by modulo', () => {
     holds(ids, fc.integer({ min: 0, max: 100 }), (id, percentage) => {
-      expect(admits(shareOf(percentage, 'modulo', 'x'), crc32(id))).toBe(
+      expect(admits(shareOf(percentage, 'modulo', 'x'), crc32(id), '')).toBe(
         (crc32(id) >>> 0) % 100 < percentage,
       );
     });
@@ -82,30 +82,30 @@ describe('a percentage', () => {
       holds(ids, percentages, percentages, fc.string(), (id, a, b, name) => {
         const lower = shareOf(Math.min(a, b), bucketing, name);
         const higher = shareOf(Math.max(a, b), bucketing, name);
-        expect(admits(lower, crc32(id)) && !admits(higher, crc32(id))).toBe(false);
+        expect(admits(lower, crc32(id), '') && !admits(higher, crc32(id), '')).toBe(false);
       });
     });
 
     it('is nobody at 0 and everybody at 100', () => {
       holds(fc.integer({ min: 0, max: 2 ** 32 - 1 }), (idCrc) => {
-        expect(admits(shareOf(0, bucketing, 'x'), idCrc)).toBe(false);
-        expect(admits(shareOf(100, bucketing, 'x'), idCrc)).toBe(true);
+        expect(admits(shareOf(0, bucketing, 'x'), idCrc, '')).toBe(false);
+        expect(admits(shareOf(100, bucketing, 'x'), idCrc, '')).toBe(true);
       });
     });
   });
 
   it("follows the gem's arithmetic to the last CRC-32", () => {
     // 0.1% of 2**32 - 1 is 4294967.295, of the double 33.333333333333336 it is 1431655765.
-    expect(admits(shareOf(0.1, 'rollout-gem', 'x'), 4_294_967)).toBe(true);
-    expect(admits(shareOf(0.1, 'rollout-gem', 'x'), 4_294_968)).toBe(false);
-    expect(admits(shareOf(33.333333333333336, 'rollout-gem', 'x'), 1_431_655_764)).toBe(true);
-    expect(admits(shareOf(33.333333333333336, 'rollout-gem', 'x'), 1_431_655_766)).toBe(false);
+    expect(admits(shareOf(0.1, 'rollout-gem', 'x'), 4_294_967, '')).toBe(true);
+    expect(admits(shareOf(0.1, 'rollout-gem', 'x'), 4_294_968, '')).toBe(false);
+    expect(admits(shareOf(33.333333333333336, 'rollout-gem', 'x'), 1_431_655_764, '')).toBe(true);
+    expect(admits(shareOf(33.333333333333336, 'rollout-gem', 'x'), 1_431_655_766, '')).toBe(false);
     // Exactly 20% is 858993459: below it, not at it.
-    expect(admits(shareOf(20, 'rollout-gem', 'x'), 858_993_458)).toBe(true);
-    expect(admits(shareOf(20, 'rollout-gem', 'x'), 858_993_459)).toBe(false);
+    expect(admits(shareOf(20, 'rollout-gem', 'x'), 858_993_458, '')).toBe(true);
+    expect(admits(shareOf(20, 'rollout-gem', 'x'), 858_993_459, '')).toBe(false);
     // 42949672.95 × 66.66666666666667 is 2863311530.0000005; in another order it is 2863311530.
-    expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_530)).toBe(true);
-    expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_531)).toBe(false);
+    expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_530, '')).toBe(true);
+    expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_531, '')).toBe(false);
   });
 });
 
@@ -126,7 +126,7 @@ describe('two independent features at the same percentage', () => {
     const total = 100_000;
     for (let n = 0; n < total; n++) {
       const idCrc = crc32(`user-${Math.floor(random() * 1e12)}`);
-      const cell = (admits(a, idCrc) ? 2 : 0) + (admits(b, idCrc) ? 1 : 0);
+      const cell = (admits(a, idCrc, '') ? 2 : 0) + (admits(b, idCrc, '') ? 1 : 0);
       counts[cell] = (counts[cell] as number) + 1;
     }
     const p = percentage / 100;
@@ -146,8 +146,8 @@ function expectPosition(
   share: (percentage: number) => ReturnType<typeof shareOf>,
   idCrc: number,
 ): void {
-  expect(admits(share(position / 10_000), idCrc)).toBe(false);
-  expect(admits(share((position + 1) / 10_000), idCrc)).toBe(true);
+  expect(admits(share(position / 10_000), idCrc, '')).toBe(false);
+  expect(admits(share((position + 1) / 10_000), idCrc, '')).toBe(true);
 }
 
 /** A CRC-32 whose modulo position it is. */

@@ -25,7 +25,7 @@ describe('a weighted choice', () => {
       let total = 0;
       while (total < 5_000) {
         const idCrc = crc32(`user-${Math.floor(random() * 1e12)}`);
-        if (!admits(share, idCrc)) continue;
+        if (!admits(share, idCrc, '')) continue;
         const at = chosen(choice, idCrc);
         counts[at] = (counts[at] as number) + 1;
         total++;
