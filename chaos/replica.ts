@@ -88,6 +88,7 @@ export async function replica(minutes: number, seed: number): Promise<Row[]> {
       if ((shown.value as number) >= goal && shown.reason !== 'STALE') break;
       if (performance.now() - healedAt > 10_000) {
         never++;
+        console.error(fault.name, shown, { goal, latest: truth.latest }, rollout.health());
         break;
       }
       await delay(1);

@@ -187,6 +187,8 @@ export const FAULTS: readonly Fault[] = [
       mkdirSync(site.server.folder, { recursive: true });
       await site.tell(setConfig('save', ''), setConfig('dir', site.server.folder));
       await site.tell(setConfig('appendonly', 'yes'));
+      // Killed before all of it is on the disk again, it would come back empty.
+      await site.rewrite();
     },
   },
   {
