@@ -61,7 +61,7 @@ export class Definitions {
   }
 
   /** INVALID_FEATURE where a rule asks for an answer that a segment defined here never gives. */
-  refuseUnknownOptions({ rules }: Feature): void {
+  refuseUnlisted({ rules }: Feature): void {
     for (const [at, { when }] of rules.entries()) this.refuseIn(when, `rules[${at}].when`);
   }
 

@@ -256,7 +256,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<Feature> {
     return attempt(() => {
       const feature = createFeature(name, crypto.randomUUID(), settings);
-      this.definitions.refuseUnknownOptions(feature);
+      this.definitions.refuseUnlisted(feature);
       return this.writer.create(feature, options);
     });
   }
@@ -291,7 +291,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       const wanted = typeof settings === 'function' ? settings(feature) : settings;
       const amended = amendFeature(feature, wanted);
       // What others have written stays, whatever is defined here.
-      if (wanted.rules !== undefined) this.definitions.refuseUnknownOptions(amended);
+      if (wanted.rules !== undefined) this.definitions.refuseUnlisted(amended);
       return amended;
     });
   }

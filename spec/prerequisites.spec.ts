@@ -154,3 +154,22 @@ it('takes one round trip more the first time, and then one', async () => {
   await rollout.close();
   client.disconnect();
 });
+
+describe('an explanation', () => {
+  it('is none of a feature that there is not', async () => {
+    const rollout = new Rollout(memory);
+    expect(await rollout.explain('nope', 'ann')).toBeUndefined();
+    await rollout.close();
+  });
+
+  it('rejects where the store does not answer, rather than guess', async () => {
+    const client = new Redis({ port: 1 });
+    client.on('error', () => {});
+    const rollout = new Rollout(new RedisBackend(client, { timeoutMs: 50 }));
+    await expect(rollout.explain('chat', 'ann')).rejects.toMatchObject({
+      code: expect.stringMatching(/^STORE_/),
+    });
+    await rollout.close();
+    client.disconnect();
+  });
+});

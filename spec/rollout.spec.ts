@@ -17,6 +17,7 @@ describe('a new Rollout', () => {
     [{ identify: 'id' }, 'identify'],
     [{ unknownFeature: 'on' }, 'unknownFeature'],
     [{ unknownFeatures: true }, 'unknownFeatures'],
+    [{ now: 5 }, 'now'],
     [{ defaults: null }, 'defaults'],
     [{ defaults: ['chat'] }, 'defaults'],
     [{ defaults: { chat: 1 } }, 'defaults["chat"]'],

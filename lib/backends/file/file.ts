@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks';
 import {
   type BigIntStats,
   type FSWatcher,
@@ -30,6 +29,7 @@ import {
 } from '../../errors.js';
 import type { Backend, Health, Write, Written } from '../backend.js';
 import { LONGEST_FILE, located, print, type Read, read, readInTurns } from '../features-file.js';
+import { Poll } from '../poll.js';
 import { State } from '../state.js';
 import { closed, StateSource } from '../state-source.js';
 import { type Kept, Store } from '../store.js';
@@ -87,23 +87,17 @@ interface Queued {
  */
 export class FileBackend extends StateSource<FileState> implements Backend {
   private readonly path: string;
-  private readonly pollMs: number;
   private readonly operationTimeoutMs: number;
   private readonly historyLength: number;
   private isMissing: boolean = false;
-  /** The look that is underway, and the one that was asked for since it began. */
-  private looking: Promise<void> | undefined;
-  private nextLook: Promise<void> | undefined;
+  private readonly polling: Poll;
   /** The state of the file that could not be read, and why: it is not read again. */
   private refused: { readonly identity: string; readonly error: HanoiError } | undefined;
   private queue: Queued[] = [];
   private writing: Promise<void> | undefined;
   /** The request ids, drawn here, of the last writes that were answered: nobody repeats those. */
   private answered: ReadonlySet<string> = new Set();
-  // In nobody's context: who asks for a look would be the current user of all that follow.
-  private readonly context = new AsyncResource('hanoi.FileBackend');
   private readonly ending = new AbortController();
-  private timer: NodeJS.Timeout | undefined;
   /** By folder: the one of the path that was given, and the one that a link there leads to. */
   private readonly folders: Map<string, FSWatcher> = new Map();
 
@@ -120,11 +114,13 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     if (!statSync(dirname(this.path), { throwIfNoEntry: false })?.isDirectory()) {
       throw invalid(`the folder ${dirname(this.path)} to be there`, path);
     }
-    this.pollMs = pollMs;
+    // A file that can't be read is looked at no less often.
+    this.polling = new Poll(pollMs, pollMs, () => this.lookOnce().then(() => 0));
     this.operationTimeoutMs = operationTimeoutMs;
     this.historyLength = historyLength;
     this.begin();
-    this.poll();
+    // The next one comes by itself.
+    void this.polling.look();
   }
 
   /** Writes that are asked for while another one is underway become one writing of the file. */
@@ -142,9 +138,9 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   async ready(timeoutMs: number): Promise<Health> {
     const deadline = performance.now() + timeoutMs;
     while (!this.isClosed) {
-      await this.look();
+      await this.polling.look();
       if (this.health().state === 'ready' || performance.now() >= deadline) break;
-      await delay(Math.min(this.pollMs, SECOND_LOOK_MS));
+      await delay(SECOND_LOOK_MS);
     }
     return this.health();
   }
@@ -154,7 +150,7 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   }
 
   protected async present(): Promise<Store> {
-    await this.look();
+    await this.polling.look();
     if (this.problem !== undefined) throw this.problem;
     return this.state.store;
   }
@@ -162,17 +158,17 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   protected async refreshed(): Promise<void> {
     const looked = new AbortController();
     const late = delay(CHECK_MS, undefined, { signal: looked.signal }).catch(() => {});
-    await Promise.race([this.look(), late]);
+    await Promise.race([this.polling.look(), late]);
     looked.abort();
   }
 
   protected async end(): Promise<void> {
-    clearTimeout(this.timer);
+    this.polling.stop();
     for (const watcher of this.folders.values()) watcher.close();
     this.ending.abort(closed());
     for (const { reject } of this.queue.splice(0)) reject(closed());
     await this.writing;
-    await this.looking;
+    await this.polling.settled;
   }
 
   /** The first look is taken at once, so that checks can follow; what goes wrong is told later. */
@@ -183,7 +179,6 @@ export class FileBackend extends StateSource<FileState> implements Backend {
       this.take(this.stateOf(text === undefined ? undefined : read(text), identity));
     } catch {
       // The next look says why.
-      void this.look();
     }
     void this.follow();
   }
@@ -209,13 +204,13 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     const added = [...wanted].filter(([folder]) => !this.folders.has(folder));
     for (const [folder, only] of added) this.watchFolder(folder, only);
     // What has changed until then was not told.
-    if (added.length > 0) void this.look();
+    if (added.length > 0) void this.polling.look();
   }
 
   private watchFolder(folder: string, only: string | undefined): void {
     try {
       const watcher = watch(folder, { persistent: false }, (_, name) => {
-        if (name === null || only === undefined || name === only) void this.look();
+        if (name === null || only === undefined || name === only) void this.polling.look();
       });
       watcher.on('error', () => watcher.close());
       watcher.unref();
@@ -223,32 +218,6 @@ export class FileBackend extends StateSource<FileState> implements Backend {
     } catch {
       // Without it, the poll finds out.
     }
-  }
-
-  private poll(): void {
-    this.timer = setTimeout(() => {
-      void this.look().then(() => {
-        if (!this.isClosed) this.poll();
-      });
-    }, this.pollMs);
-    this.timer.unref();
-  }
-
-  /** Resolves after a look that began after this call. Never rejects. */
-  private look(): Promise<void> {
-    if (this.looking === undefined) {
-      this.looking = this.context
-        .runInAsyncScope(() => this.lookOnce())
-        .finally(() => {
-          this.looking = undefined;
-        });
-      return this.looking;
-    }
-    this.nextLook ??= this.looking.then(() => {
-      this.nextLook = undefined;
-      return this.look();
-    });
-    return this.nextLook;
   }
 
   private async lookOnce(): Promise<void> {
