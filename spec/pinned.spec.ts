@@ -336,3 +336,25 @@ describe('its type', () => {
     expect(wrong).toBeInstanceOf(Promise);
   });
 });
+
+it('asks for a crowd in portions, so that others get their turn at the server', async () => {
+  const rollout = new Rollout(new RedisSetBackend(redis.client, { timeoutMs: 5_000 }));
+  const names = Array.from({ length: 50 }, (_, n) => `feature-${n}`);
+  for (const name of names) {
+    await rollout.addFeature(name);
+    await rollout.register(name, 'user-7');
+  }
+  await rollout.snapshot('nobody');
+  let wrong = 0;
+  const commands = await redis.sent(async () => {
+    const crowd = Array.from({ length: 1_000 }, (_, n) => rollout.snapshot(`user-${n}`));
+    for (const [n, snapshot] of (await Promise.all(crowd)).entries()) {
+      for (const name of names) {
+        if (snapshot.isEnabled(name) !== (n === 7)) wrong++;
+      }
+    }
+  });
+  expect(wrong).toBe(0);
+  expect(commands.map(([name]) => name)).toEqual(['evalsha', 'evalsha', 'evalsha']);
+  await rollout.close();
+});

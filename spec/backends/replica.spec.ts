@@ -503,3 +503,34 @@ it('tells of what happens in the name of nobody, whoever asked for a look', asyn
   expect(current).toEqual([undefined]);
   await rollout.close();
 });
+
+it('says that it has recovered also where something has changed meanwhile', async () => {
+  const server = await RedisServer.start();
+  const client = new Redis(server.port);
+  const writer = new Rollout(new RedisBackend(client));
+  await writer.addFeature('chat');
+  const options = { pollMs: 20, maxStaleMs: 100 };
+  const rollout = new Rollout(new ReplicaBackend(new RedisBackend(client), options));
+  try {
+    await rollout.ready();
+    const events: string[] = [];
+    for (const kind of ['degraded', 'stale', 'recovered'] as const) {
+      rollout.on(kind, () => events.push(kind));
+    }
+    for (let n = 1; n <= 3; n++) {
+      const written = writer.setPercentage('chat', n);
+      await delay(1);
+      // Busy with something else: the copy gets old, and nobody has failed.
+      const until = performance.now() + 200;
+      while (performance.now() < until);
+      await written;
+      await eventually(() => events.length === 2 * n);
+    }
+    expect(events).toEqual(Array(3).fill(['stale', 'recovered']).flat());
+  } finally {
+    await rollout.close();
+    await writer.close();
+    client.disconnect();
+    await server.stop();
+  }
+});
