@@ -3,9 +3,9 @@ import {
   type Backend,
   type Head,
   MEMBERS_PER_WRITE,
+  type RecordedWrite,
   type Source,
   type Stored,
-  type Write,
 } from './backends/backend.js';
 import { changesBetween } from './backends/catch-up.js';
 import type { Feature } from './domain/feature.js';
@@ -172,7 +172,7 @@ class Copying {
     private readonly from: Source,
     private readonly to: Backend,
     private readonly name: string,
-    private readonly about: Pick<Write, 'actor' | 'note'>,
+    private readonly about: Pick<RecordedWrite, 'actor' | 'note'>,
   ) {}
 
   /** Undefined where it was removed meanwhile. */

@@ -83,12 +83,12 @@ export class Definitions {
     for (const [at, part] of conditions.entries()) this.refuseIn(part, `${path}[${at}]`);
   }
 
-  /** Undefined where that can't be computed. Never throws. */
-  inGroup(group: string, subject: unknown): boolean | undefined {
+  /** Undefined where that can't be computed; null where it is not defined here. Never throws. */
+  inGroup(group: string, subject: unknown): boolean | undefined | null {
     try {
       if (claimsGroup(subject, group)) return true;
       const isIn = this.groups.get(group);
-      if (isIn === undefined) return undefined;
+      if (isIn === undefined) return null;
       const answer = isIn(subject);
       refusePromise(answer);
       return Boolean(answer);

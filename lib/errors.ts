@@ -1,3 +1,5 @@
+import { isOfFeature, titleOf } from './stored-name.js';
+
 /**
  * Every code that a `HanoiError` can carry, with what it means. Branch on the code: it stays the
  * same when the wording changes, and across two loaded copies of the package.
@@ -69,31 +71,31 @@ export function hasCode(error: unknown, code: ErrorCode): error is HanoiError {
   return error instanceof Error && (error as Partial<HanoiError>).code === code;
 }
 
-/** FEATURE_NOT_FOUND, for a feature of that name. */
+/** FEATURE_NOT_FOUND, for a feature, or a group and the like, of that name. */
 export function notFound(feature: string): HanoiError {
-  const name = JSON.stringify(feature);
-  return new HanoiError(
-    'FEATURE_NOT_FOUND',
-    `Feature ${name} does not exist. Create it with rollout.addFeature(${name}).`,
-    { feature },
-  );
+  const advice = isOfFeature(feature)
+    ? ` Create it with rollout.addFeature(${JSON.stringify(feature)}).`
+    : '';
+  return new HanoiError('FEATURE_NOT_FOUND', `${titleOf(feature)} does not exist.${advice}`, {
+    feature,
+  });
 }
 
-/** FEATURE_EXISTS, for a feature of that name. */
+/** FEATURE_EXISTS, for a feature, or a group and the like, of that name. */
 export function alreadyThere(feature: string): HanoiError {
-  const name = JSON.stringify(feature);
-  return new HanoiError(
-    'FEATURE_EXISTS',
-    `Feature ${name} exists already. Change it with rollout.update(${name}, …).`,
-    { feature },
-  );
+  const advice = isOfFeature(feature)
+    ? ` Change it with rollout.update(${JSON.stringify(feature)}, …).`
+    : '';
+  return new HanoiError('FEATURE_EXISTS', `${titleOf(feature)} exists already.${advice}`, {
+    feature,
+  });
 }
 
 /** CONFLICT, for a feature of that name. */
 export function changedMeanwhile(feature: string): HanoiError {
   return new HanoiError(
     'CONFLICT',
-    `Feature ${JSON.stringify(feature)} is no longer the one expected. Read it again and repeat the change.`,
+    `${titleOf(feature)} is no longer the one expected. Read it again and repeat the change.`,
     { feature },
   );
 }
@@ -102,7 +104,7 @@ export function changedMeanwhile(feature: string): HanoiError {
 export function notApplied(feature: string, cause: unknown): HanoiError {
   return new HanoiError(
     'NOT_APPLIED',
-    `The write to ${JSON.stringify(feature)} was not applied: ${(cause as Error).message} Repeat it.`,
+    `The write to ${titleOf(feature)} was not applied: ${(cause as Error).message} Repeat it.`,
     { feature, cause },
   );
 }
@@ -111,7 +113,7 @@ export function notApplied(feature: string, cause: unknown): HanoiError {
 export function outcomeUnknown(feature: string, requestId: string, cause: unknown): HanoiError {
   return new HanoiError(
     'OUTCOME_UNKNOWN',
-    `Whether the write to ${JSON.stringify(feature)} was applied is not known: ` +
+    `Whether the write to ${titleOf(feature)} was applied is not known: ` +
       `${(cause as Error).message} Repeat it with the error's \`requestId\`, or look.`,
     { feature, requestId, cause },
   );

@@ -31,7 +31,7 @@ import type { Feature, Ramp } from './domain/feature.js';
 import { instantOf } from './domain/instant.js';
 import { parseId, parsePercentage, refused } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
-import { requiredBy } from './domain/prerequisite.js';
+import { referredBy } from './domain/prerequisite.js';
 import {
   compileRamp,
   firstInstant,
@@ -100,7 +100,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly events = new Events();
   private readonly definitions = new Definitions((error) => this.events.report(error));
   private readonly unwatch: () => void;
-  /** Of features with prerequisites: what has to be read with them. */
+  /** Of features that refer to others: what has to be read with them. */
   private readonly together = new Map<string, readonly string[]>();
   private unsubscribe: (() => void) | undefined;
   private closing: Promise<void> | undefined;
@@ -729,7 +729,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     }
   }
 
-  /** The names to read for a decision: its own, and those that it required last. */
+  /** The names to read for a decision: its own, and those that it referred to last. */
   private togetherWith(name: string): readonly string[] {
     return this.together.get(name) ?? [name];
   }
@@ -740,11 +740,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     view: View,
     name: string,
   ): readonly string[] | undefined {
-    if (view.get(name)?.compiled.requires === undefined) {
+    if (view.get(name)?.compiled.refers === undefined) {
       if (known.length > 1) this.together.delete(name);
       return undefined;
     }
-    const all = requiredBy(name, view);
+    const all = referredBy(name, view);
     this.together.set(name, all);
     return all.some((each) => !known.includes(each)) ? [...new Set([...known, ...all])] : undefined;
   }

@@ -856,7 +856,7 @@ describe('facts that a local view does not know', () => {
       names: () => known.names(),
       get: (name) => {
         const held = known.get(name);
-        return held && { ...held, facts: { isMember: () => undefined } };
+        return held && { ...held, facts: { isMember: () => undefined, assigned: () => null } };
       },
     };
     backend.read = async () => known;

@@ -6,8 +6,10 @@ import type { ErrorCode, HanoiError } from '../errors.js';
  * The contract between the facade and whatever keeps the features.
  *
  * What is kept. A feature is a document, found by its name. Beside the document, under the
- * feature's id and never in it, are its members. A head says which state of the two is meant.
- * Every write leaves one change in the history, which outlives the feature.
+ * feature's id and never in it, are its members, and what was assigned to ids: the variant that
+ * somebody used first, the bucket of a population. A head says which state of document and members
+ * is meant. Every write of these leaves one change in the history, which outlives the feature.
+ * What is assigned to an id stays as it is, so it moves no head and leaves no change.
  *
  * Who does what. A backend stores, compares heads, and answers what was looked up; it decides
  * nothing. Documents and ids given to `write` have passed the validator. Documents that a backend
@@ -129,6 +131,13 @@ export interface HealthEvent {
   readonly cause: HanoiError | undefined;
 }
 
+/** What an id was assigned. */
+export interface Assignment {
+  readonly id: string;
+  readonly value: string;
+  readonly weight: number;
+}
+
 /** All the members of a feature, under its head. */
 export interface HeldMembers {
   readonly head: Head;
@@ -240,6 +249,18 @@ export interface Source {
   members(name: string): AsyncIterable<readonly string[]>;
 
   /**
+   * All that is assigned, as `members` streams: in batches, in no order. What is assigned underway
+   * may be among it. FEATURE_NOT_FOUND at the first batch; CONFLICT.
+   */
+  assignments(name: string): AsyncIterable<readonly Assignment[]>;
+
+  /**
+   * The weight assigned of each value; exact, and 0 of none. Where every id has the weight 1, how
+   * many have it. FEATURE_NOT_FOUND.
+   */
+  assignedWeights(name: string): Promise<ReadonlyMap<string, number>>;
+
+  /**
    * The changes of one feature, the newest first; of a removed one too. Changes of documents and
    * those of members alone are trimmed separately, so that a million registrations leave what an
    * undo needs.
@@ -283,7 +304,7 @@ export interface Source {
 /** What must be there: any feature of the name; the one with this id; or that one at this revision. */
 export type Present = 'present' | { readonly id: string; readonly revision?: number };
 
-/** What every write may say. */
+/** What every write that is recorded may say. */
 interface About {
   readonly name: string;
   /** Who and why, for the history. */
@@ -322,6 +343,8 @@ export interface Creation extends About, MemberChanges {
 export interface Replacement extends About, MemberChanges {
   readonly expect: { readonly id: string; readonly revision?: number };
   readonly document: Feature;
+  /** Ids that are to lose what they were assigned, at most MEMBERS_PER_WRITE. */
+  readonly release?: readonly string[] | undefined;
 }
 
 export interface Removal extends About {
@@ -334,16 +357,40 @@ export interface MembersWrite extends About, MemberChanges {
   readonly document?: undefined;
 }
 
-/** One write. `document.name` is `name`. */
-export type Write = Creation | Replacement | Removal | MembersWrite;
+/**
+ * Assigns a value to each of these ids, at most MEMBERS_PER_WRITE, that has none yet; whoever has
+ * one keeps it. To repeat it does nothing more, so it needs no request id.
+ */
+export interface AssignmentsWrite {
+  readonly name: string;
+  readonly expect: Present;
+  readonly document?: undefined;
+  readonly assign: readonly {
+    readonly id: string;
+    /** Undefined: the one of `among` that has the least weight by then, the first of equals. */
+    readonly value?: string | undefined;
+    /** Also of one who has a value. From 0; default 1. */
+    readonly weight?: number | undefined;
+  }[];
+  readonly among?: readonly string[] | undefined;
+  readonly requestId?: undefined;
+}
+
+/** What leaves a change in the history. `document.name` is `name`. */
+export type RecordedWrite = Creation | Replacement | Removal | MembersWrite;
+
+/** One write. */
+export type Write = RecordedWrite | AssignmentsWrite;
 
 /** What a write did. */
 export interface Written {
   /** The feature's head afterwards; of a removed feature, the last one it had. */
   readonly head: Head;
-  /** How many ids became members, and how many ceased to be. */
+  /** How many ids became members, and how many ceased to be; or got a value, and lost theirs. */
   readonly added: number;
   readonly removed: number;
+  /** What each of the ids that were to be assigned has now, in their order. */
+  readonly assigned: readonly string[];
 }
 
 /** A source that can be written to. */
@@ -357,7 +404,8 @@ export interface Backend extends Source {
    * NOT_APPLIED where the store was not reached, or refused.
    * A write that changes nothing (members that are there already, no document) succeeds and
    * leaves no history entry, token or event.
-   * Members set aside by a removal or a new id are kept for KEEP_REMOVED_MS.
+   * Members, and what was assigned, are kept for KEEP_REMOVED_MS where a removal or a new id set
+   * them aside.
    */
   write(write: Write): Promise<Written>;
 }

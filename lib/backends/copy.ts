@@ -90,7 +90,7 @@ export async function successor(
       if (++compiled % AT_ONCE === 0) await nextTurn();
     } else if (old.stored !== stored) held = { ...old, stored };
     after.set(name, held);
-    if (held.facts.ids === undefined) asked.add(held.facts);
+    if (held.facts.ids === undefined || held.compiled.isAssigned) asked.add(held.facts);
     if (isSame) continue;
     const { problem } = stored;
     if (problem !== undefined && problem.message !== old?.stored.problem?.message) {
@@ -142,12 +142,13 @@ function hold(
         ? old.compiled
         : compile(feature);
   const stamp = head?.members ?? 0;
-  const facts =
-    old !== undefined && old.head?.id === head?.id && old.facts.stamp === stamp
-      ? old.facts
-      : stamp === 0 || feature === undefined
-        ? new Memberships(stamp, new Set(), NOBODY)
-        : new Memberships(stamp, fetched?.ids, room);
+  const isOne = old !== undefined && old.head?.id === head?.id && old.facts.stamp === stamp;
+  const facts = isOne
+    ? old.facts
+    : stamp === 0 || feature === undefined
+      ? new Memberships(stamp, new Set(), room)
+      : new Memberships(stamp, fetched?.ids, room);
+  if (isOne && old.stored !== stored) facts.forgetAssigned();
   return { stored, head, compiled, facts };
 }
 

@@ -5,7 +5,7 @@ import { DEFAULT_SETTINGS, type Feature, type Json } from '../domain/feature.js'
 import { parseId } from '../domain/parse.js';
 import { parseFeature } from '../domain/validate.js';
 import { HanoiError, withoutValue } from '../errors.js';
-import type { Change, Head } from './backend.js';
+import type { Assignment, Change, Head } from './backend.js';
 import type { Kept, KeptFeature } from './store.js';
 
 /** A file of this many characters takes half a second to read; larger ones are refused. */
@@ -44,6 +44,8 @@ interface KeptPart {
   writes: [documents: number, members: number, changes: number];
   /** By feature: its head, and digests of document and members as they were written. */
   heads: Record<string, [Head, document: string, members: string]>;
+  /** By feature: what was assigned to ids. Absent from files of before there was any. */
+  assigned?: Record<string, readonly Assignment[]>;
   setAside: Kept['setAside'];
   requests: Kept['requests'];
   changes: Change[];
@@ -54,11 +56,13 @@ export function print(kept: Kept, unreadable: ReadonlyMap<string, unknown>): str
   const features: Record<string, unknown> = empty();
   const members: Record<string, unknown> = empty();
   const heads: KeptPart['heads'] = empty();
-  for (const [name, { head, feature, members: ids }] of kept.features) {
+  const assigned: KeptPart['assigned'] = empty();
+  for (const [name, { head, feature, members: ids, assignments = [] }] of kept.features) {
     const { name: _, ...document } = feature ?? ({} as Feature);
     const printed = feature === undefined ? unreadable.get(name) : document;
     features[name] = printed;
     if (ids.length > 0) members[name] = ids;
+    if (assignments.length > 0) assigned[name] = assignments;
     heads[name] = [head, digest(printed), digest(ids)];
   }
   const store: KeptPart = {
@@ -66,6 +70,7 @@ export function print(kept: Kept, unreadable: ReadonlyMap<string, unknown>): str
     origin: kept.origin,
     writes: [kept.documentWrites, kept.memberWrites, kept.lastChange],
     heads,
+    assigned,
     setAside: kept.setAside,
     requests: kept.requests,
     changes: shortened(kept.changes),
@@ -159,7 +164,9 @@ function* readInSteps(text: string): Generator<undefined, Read, undefined> {
       );
       unreadable.set(name, document);
     }
-    features.set(name, { head: now, feature, problem, members: ids });
+    const isOne = known !== undefined && known[0].id === now.id;
+    const assignments = isOne ? ownOf(store.assigned, name) : [];
+    features.set(name, { head: now, feature, problem, members: ids, assignments });
     if (file.store !== undefined && (isEdited || isMembersEdited)) {
       changes.push({
         ...{ name, kind: known === undefined ? 'created' : isEdited ? 'updated' : 'members' },
@@ -259,7 +266,7 @@ function parseStore(store: unknown, text: string): KeptPart {
     changes: [],
   };
   if (store === undefined) return nothing;
-  const { epoch, origin, writes, heads, setAside, requests, changes } = record(
+  const { epoch, origin, writes, heads, assigned, setAside, requests, changes } = record(
     store,
     'store',
   ) as Partial<KeptPart>;
@@ -270,6 +277,7 @@ function parseStore(store: unknown, text: string): KeptPart {
     writes.length === 3 &&
     writes.every(Number.isSafeInteger) &&
     [setAside, requests, changes].every(Array.isArray) &&
+    Object.values(record(assigned ?? {}, 'store.assigned')).every(Array.isArray) &&
     Object.values(record(heads, 'store.heads')).every(isHead);
   if (!isWhole) throw wrong('`store` is not as it was written; take it out to begin anew');
   return {
@@ -277,10 +285,15 @@ function parseStore(store: unknown, text: string): KeptPart {
     origin,
     writes,
     heads,
+    assigned,
     setAside,
     requests,
     changes: lengthened(changes as Change[]),
   } as KeptPart;
+}
+
+function ownOf(assigned: KeptPart['assigned'] = {}, name: string): readonly Assignment[] {
+  return Object.hasOwn(assigned, name) ? (assigned[name] as readonly Assignment[]) : [];
 }
 
 function isHead(value: unknown): boolean {

@@ -7,6 +7,8 @@ import type { Facts } from '../domain/decide.js';
 export class Memberships implements Facts {
   private young = new Map<string, boolean>();
   private old = new Map<string, boolean>();
+  private youngAssigned = new Map<string, string>();
+  private oldAssigned = new Map<string, string>();
 
   constructor(
     /** Moves with each change to the members; what is known is known of this state. */
@@ -28,10 +30,33 @@ export class Memberships implements Facts {
     this.room.take(this);
   }
 
+  /** Undefined also where nothing was assigned: that can change at any time. */
+  assigned(id: string): string | undefined {
+    const young = this.youngAssigned.get(id);
+    if (young !== undefined) return young;
+    const old = this.oldAssigned.get(id);
+    if (old !== undefined) this.rememberAssigned(id, old);
+    return old;
+  }
+
+  rememberAssigned(id: string, value: string): void {
+    if (this.youngAssigned.has(id)) return;
+    this.youngAssigned.set(id, value);
+    this.room.take(this);
+  }
+
+  /** With another document, others can have been released. */
+  forgetAssigned(): void {
+    this.youngAssigned.clear();
+    this.oldAssigned.clear();
+  }
+
   /** What was not used since the last time goes; what was stays until the next. */
   age(): void {
     this.old = this.young;
     this.young = new Map();
+    this.oldAssigned = this.youngAssigned;
+    this.youngAssigned = new Map();
   }
 
   private remembered(id: string): boolean | undefined {

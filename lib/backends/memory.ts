@@ -1,5 +1,6 @@
 import { HanoiError, refuseUnknownOptions, shown } from '../errors.js';
 import type {
+  Assignment,
   Backend,
   Change,
   ChangeEvent,
@@ -13,7 +14,7 @@ import type {
   Write,
   Written,
 } from './backend.js';
-import { batchesOf, Store } from './store.js';
+import { assignmentBatchesOf, batchesOf, Store } from './store.js';
 
 export interface MemoryBackendOptions {
   /**
@@ -84,6 +85,14 @@ export class MemoryBackend implements Backend {
 
   async *members(name: string): AsyncIterable<readonly string[]> {
     yield* batchesOf(name, () => this.open());
+  }
+
+  async *assignments(name: string): AsyncIterable<readonly Assignment[]> {
+    yield* assignmentBatchesOf(name, () => this.open());
+  }
+
+  async assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
+    return this.open().assignedWeights(name);
   }
 
   async history(name: string, options: HistoryOptions): Promise<Change[]> {

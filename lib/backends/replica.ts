@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HanoiError, hasCode, invalid, refuseNumber, refuseUnknownOptions } from '../errors.js';
 import { Expiry } from './aging.js';
 import type {
+  Assignment,
   Backend,
   Change,
   ChangeEvent,
@@ -186,6 +187,14 @@ export class ReplicaBackend implements Backend {
     return this.source.members(name);
   }
 
+  assignments(name: string): AsyncIterable<readonly Assignment[]> {
+    return this.source.assignments(name);
+  }
+
+  assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
+    return this.source.assignedWeights(name);
+  }
+
   history(name: string, options: HistoryOptions): Promise<Change[]> {
     return this.source.history(name, options);
   }
@@ -203,7 +212,8 @@ export class ReplicaBackend implements Backend {
       });
     }
     const written = await (this.source as Backend).write(write);
-    await this.polling.look();
+    // What is assigned shows in no token.
+    if (!('assign' in write)) await this.polling.look();
     return written;
   }
 
@@ -402,10 +412,13 @@ export class ReplicaBackend implements Backend {
         if (held?.head !== found?.head) void this.polling.look();
         continue;
       }
-      if (held === undefined || found === undefined || held.facts.ids !== undefined) continue;
+      if (held === undefined || found === undefined) continue;
       const id = idOf(found.compiled);
-      const isMember = id === undefined ? undefined : found.facts.isMember(id);
-      if (id !== undefined && isMember !== undefined) held.facts.remember(id, isMember);
+      if (id === undefined) continue;
+      const isMember = found.facts.isMember(id);
+      if (held.facts.ids === undefined && isMember !== undefined) held.facts.remember(id, isMember);
+      const value = found.compiled.isAssigned ? found.facts.assigned(id) : undefined;
+      if (typeof value === 'string') held.facts.rememberAssigned(id, value);
     }
   }
 
@@ -486,7 +499,9 @@ function viewOf(bootstrap: string | object): View {
 function isKnown(held: Held | undefined, idOf: IdOf): boolean {
   if (held === undefined) return true;
   const id = idOf(held.compiled);
-  return id === undefined || held.facts.isMember(id) !== undefined;
+  if (id === undefined) return true;
+  if (held.compiled.isAssigned && held.facts.assigned(id) === undefined) return false;
+  return held.facts.isMember(id) !== undefined;
 }
 
 const LOST = 'The store holds nothing any more of what it held: it was emptied, or lost its data.';

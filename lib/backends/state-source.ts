@@ -1,5 +1,6 @@
 import { HanoiError } from '../errors.js';
 import type {
+  Assignment,
   Change,
   ChangeEvent,
   Health,
@@ -14,7 +15,7 @@ import type {
   View,
 } from './backend.js';
 import { eventsOf, problemsOf, type State } from './state.js';
-import { batchesOf, type Store } from './store.js';
+import { assignmentBatchesOf, batchesOf, type Store } from './store.js';
 
 /**
  * A source that has the whole state of its store in this process, and puts another one in its place
@@ -81,14 +82,16 @@ export abstract class StateSource<Held extends State> implements Source {
     return (await this.now()).countMembers(name);
   }
 
-  async *members(name: string): AsyncIterable<readonly string[]> {
-    // All of one moment: later states are others.
-    const store = await this.now();
-    const { head } = store.load(name) ?? {};
-    for (const batch of batchesOf(name, () => store)) {
-      yield batch;
-      if ((await this.now()).load(name)?.head?.id !== head?.id) throw replaced(name);
-    }
+  members(name: string): AsyncIterable<readonly string[]> {
+    return this.stream(name, batchesOf);
+  }
+
+  assignments(name: string): AsyncIterable<readonly Assignment[]> {
+    return this.stream(name, assignmentBatchesOf);
+  }
+
+  async assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
+    return (await this.now()).assignedWeights(name);
   }
 
   async history(name: string, options: HistoryOptions): Promise<Change[]> {
@@ -156,6 +159,19 @@ export abstract class StateSource<Held extends State> implements Source {
 
   protected refuseClosed(): void {
     if (this.isClosed) throw closed();
+  }
+
+  private async *stream<Item>(
+    name: string,
+    batchesOf: (name: string, present: () => Store) => Iterable<readonly Item[]>,
+  ): AsyncGenerator<readonly Item[]> {
+    // All of one moment: later states are others.
+    const store = await this.now();
+    const { head } = store.load(name) ?? {};
+    for (const batch of batchesOf(name, () => store)) {
+      yield batch;
+      if ((await this.now()).load(name)?.head?.id !== head?.id) throw replaced(name);
+    }
   }
 
   private async now(): Promise<Store> {

@@ -8,7 +8,7 @@ import type { Store } from './store.js';
 const LOST: HeldFeature = {
   head: undefined,
   compiled: compileUnreadable('', new HanoiError('STORE_UNAVAILABLE', 'It was lost.')),
-  facts: { isMember: () => false },
+  facts: { isMember: () => false, assigned: () => null },
 };
 
 /** What a store elsewhere held at a moment, in this process. */

@@ -1,7 +1,10 @@
 import { compile, compileUnreadable } from '../domain/decide.js';
 import type { Feature } from '../domain/feature.js';
+import { Lightest } from '../domain/lightest.js';
 import { alreadyThere, changedMeanwhile, HanoiError, notFound, shown } from '../errors.js';
 import {
+  type Assignment,
+  type AssignmentsWrite,
   type Change,
   type ChangeEvent,
   type Head,
@@ -12,6 +15,8 @@ import {
   type Loaded,
   MEMBERS_PER_WRITE,
   REQUEST_MEMORY_MS,
+  type RecordedWrite,
+  type Removal,
   type Stored,
   type Token,
   type View,
@@ -27,15 +32,40 @@ interface Entry extends HeldFeature {
   /** Undefined where the document can't be read. */
   readonly feature: Feature | undefined;
   readonly problem: HanoiError | undefined;
-  readonly facts: Members;
+  readonly facts: Beside;
 }
 
-class Members {
+/** What is kept beside a document. */
+class Beside {
   readonly ids = new Set<string>();
+  readonly assignments = new Map<string, { readonly value: string; weight: number }>();
+  readonly weights = new Map<string, number>();
 
   isMember(id: string): boolean {
     // Most features have none, and an id that was never hashed needn't be.
     return this.ids.size > 0 && this.ids.has(id);
+  }
+
+  assigned(id: string): string | null {
+    return this.assignments.get(id)?.value ?? null;
+  }
+
+  /** Whether it had no value before. */
+  assign(id: string, value: string, weight: number): boolean {
+    const known = this.assignments.get(id);
+    const before = known?.weight ?? 0;
+    const kept = known?.value ?? value;
+    if (known === undefined) this.assignments.set(compact(id), { value, weight });
+    else known.weight = weight;
+    this.weights.set(kept, (this.weights.get(kept) ?? 0) + weight - before);
+    return known === undefined;
+  }
+
+  release(id: string): boolean {
+    const known = this.assignments.get(id);
+    if (known === undefined) return false;
+    this.weights.set(known.value, (this.weights.get(known.value) ?? 0) - known.weight);
+    return this.assignments.delete(id);
   }
 }
 
@@ -89,6 +119,7 @@ export interface Kept {
     readonly id: string;
     readonly until: number;
     readonly members: readonly string[];
+    readonly assignments?: readonly Assignment[];
   }[];
   readonly requests: readonly {
     readonly id: string;
@@ -106,13 +137,15 @@ export interface KeptFeature {
   readonly feature: Feature | undefined;
   readonly problem: HanoiError | undefined;
   readonly members: readonly string[];
+  readonly assignments?: readonly Assignment[];
 }
 
 /** What a write did, and what there is to tell of it. */
 export interface Applied {
   readonly written: Written;
-  /** Undefined where nothing has changed. */
+  /** Undefined where nothing has changed that leaves a change. */
   readonly event: ChangeEvent | undefined;
+  readonly isChanged: boolean;
 }
 
 /** All that a backend keeps, in this process: the documents, members, history and requests. */
@@ -121,8 +154,8 @@ export class Store {
   readonly view: View;
 
   private readonly entries = new Map<string, Entry>();
-  /** Members of removed features by feature id, the longest there first. */
-  private readonly setAside = new Map<string, { members: Members; until: number }>();
+  /** Of removed features by feature id, the longest there first. */
+  private readonly setAside = new Map<string, { beside: Beside; until: number }>();
   private readonly requests = new Map<string, { name: string; written: Written; until: number }>();
   private readonly histories = new Map<string, History>();
   private readonly changes: History;
@@ -132,6 +165,7 @@ export class Store {
   private memberWrites = 0;
   private lastChange = 0;
   private told: ChangeEvent | undefined;
+  private isAssigned: boolean = false;
 
   constructor(
     private readonly historyLength: number,
@@ -182,9 +216,15 @@ export class Store {
 
   /** The members themselves: the same set for as long as the feature has this id. FEATURE_NOT_FOUND. */
   membersOf(name: string): ReadonlySet<string> {
-    const entry = this.entries.get(name);
-    if (entry === undefined) throw notFound(name);
-    return entry.facts.ids;
+    return this.besideOf(name).ids;
+  }
+
+  assignmentsOf(name: string): Iterable<Assignment> {
+    return assignmentsIn(this.besideOf(name));
+  }
+
+  assignedWeights(name: string): ReadonlyMap<string, number> {
+    return new Map(this.besideOf(name).weights);
   }
 
   has(name: string, members: ReadonlySet<string>): boolean {
@@ -206,6 +246,8 @@ export class Store {
   /** As the contract has it of `write`. */
   write(write: Write): Applied {
     this.told = undefined;
+    this.isAssigned = false;
+    if ('assign' in write) return this.done(this.assign(write));
     const { requestId } = write;
     if (requestId === undefined) return this.done(this.apply(write));
     const now = this.now();
@@ -225,7 +267,8 @@ export class Store {
     const { epoch, origin, documentWrites, memberWrites, lastChange } = this;
     const features: [string, KeptFeature][] = [];
     for (const [name, { head, feature, problem, facts }] of this.entries) {
-      features.push([name, { head, feature, problem, members: [...facts.ids] }]);
+      const assignments = [...assignmentsIn(facts)];
+      features.push([name, { head, feature, problem, members: [...facts.ids], assignments }]);
     }
     return {
       epoch,
@@ -234,9 +277,10 @@ export class Store {
       memberWrites,
       lastChange,
       features: new Map(features),
-      setAside: Array.from(this.setAside, ([id, { members, until }]) => ({
+      setAside: Array.from(this.setAside, ([id, { beside, until }]) => ({
         ...{ id, until },
-        members: [...members.ids],
+        members: [...beside.ids],
+        assignments: [...assignmentsIn(beside)],
       })),
       requests: Array.from(this.requests, ([id, request]) => ({ id, ...request })),
       changes: [...this.histories.values()].flatMap((history) => history.all()),
@@ -254,22 +298,21 @@ export class Store {
     store.documentWrites = kept.documentWrites;
     store.memberWrites = kept.memberWrites;
     store.lastChange = kept.lastChange;
-    for (const [name, { head, feature, problem, members }] of kept.features) {
+    for (const [name, { head, feature, problem, members, assignments }] of kept.features) {
       const known = before?.entries.get(name);
-      if (known !== undefined && isSame(known, head, problem)) {
+      // What is assigned moves no head.
+      const isPlain = !assignments?.length && known?.facts.assignments.size === 0;
+      if (known !== undefined && isPlain && isSame(known, head, problem)) {
         store.entries.set(name, known);
         continue;
       }
       const compiled =
         feature === undefined ? compileUnreadable(name, problem as HanoiError) : compile(feature);
-      const facts = new Members();
-      for (const id of members) facts.ids.add(id);
+      const facts = besideOf(members, assignments);
       store.entries.set(name, { head: Object.freeze(head), feature, problem, compiled, facts });
     }
-    for (const { id, until, members } of kept.setAside) {
-      const aside = new Members();
-      for (const each of members) aside.ids.add(each);
-      store.setAside.set(id, { members: aside, until });
+    for (const { id, until, members, assignments } of kept.setAside) {
+      store.setAside.set(id, { beside: besideOf(members, assignments), until });
     }
     for (const { id, ...request } of kept.requests) store.requests.set(id, request);
     const inOrder = kept.changes.toSorted((one, other) => Number(one.id) - Number(other.id));
@@ -288,24 +331,31 @@ export class Store {
     this.changes.add(change);
   }
 
-  private done(written: Written): Applied {
-    return { written, event: this.told };
+  private besideOf(name: string): Beside {
+    const entry = this.entries.get(name);
+    if (entry === undefined) throw notFound(name);
+    return entry.facts;
   }
 
-  private apply(write: Write): Written {
+  private done(written: Written): Applied {
+    const { told, isAssigned } = this;
+    return { written, event: told, isChanged: told !== undefined || isAssigned };
+  }
+
+  private apply(write: RecordedWrite): Written {
     const { name, document } = write;
     const before = this.entries.get(name);
-    refuseUnexpected(write, before?.head);
+    refuseUnexpected(name, write.expect, before?.head);
     for (const [other, head] of write.beside ?? []) {
       if (!isSameDocument(this.entries.get(other)?.head, head)) throw changedMeanwhile(other);
     }
     this.origin ??= crypto.randomUUID();
-    if (document === null) return this.remove(write, before as Entry);
+    if (document === null) return this.remove(write as Removal, before as Entry);
 
     const { add = NONE, remove = NONE } = write;
-    if (add.length + remove.length > MEMBERS_PER_WRITE) {
-      throw refusedWrite(name, `at most ${MEMBERS_PER_WRITE} ids`, add.length + remove.length);
-    }
+    const release = ('release' in write && write.release) || NONE;
+    refuseMany(name, add.length + remove.length);
+    refuseMany(name, release.length);
     if (document === undefined && before?.problem !== undefined) throw before.problem;
     const entry = document === undefined ? (before as Entry) : this.place(document, before);
     const { ids } = entry.facts;
@@ -321,7 +371,35 @@ export class Store {
     } else if (added.length > 0 || removed.length > 0) {
       this.record(write, 'members', entry, undefined, undefined, added, removed);
     }
-    return { head: entry.head, added: added.length, removed: removed.length };
+    const released = release.filter((id) => entry.facts.release(id));
+    return {
+      head: entry.head,
+      added: added.length,
+      removed: removed.length + released.length,
+      assigned: NONE,
+    };
+  }
+
+  private assign(write: AssignmentsWrite): Written {
+    const { name, expect, assign, among = NONE } = write;
+    const entry = this.entries.get(name);
+    refuseUnexpected(name, expect, entry?.head);
+    refuseMany(name, assign.length);
+    refuseChoiceless(write);
+    const { head, facts } = entry as Entry;
+    const lightest = new Lightest(among, facts.weights);
+    let added = 0;
+    const assigned = assign.map(({ id, value, weight = 1 }) => {
+      const known = facts.assigned(id);
+      const given = known ?? value ?? lightest.value;
+      const before = facts.assignments.get(id)?.weight;
+      if (facts.assign(id, given, weight)) added++;
+      if (before !== weight) this.isAssigned = true;
+      if (known !== null || value !== undefined) lightest.changed();
+      else lightest.add(weight);
+      return given;
+    });
+    return { head, added, removed: 0, assigned };
   }
 
   /** Puts the document in its place, with the members that its id has. */
@@ -330,16 +408,17 @@ export class Store {
     this.documentWrites = stampAfter(this.documentWrites);
     const compiled = compile(feature);
     let members: number;
-    let facts: Members;
+    let facts: Beside;
     if (before?.head.id === id) {
       ({ facts } = before);
       ({ members } = before.head);
     } else {
       if (before !== undefined) this.putAside(before);
       const returned = this.takeBack(id);
-      if (returned !== undefined) this.memberWrites = stampAfter(this.memberWrites);
-      members = returned === undefined ? 0 : this.memberWrites;
-      facts = returned ?? new Members();
+      const hasMembers = returned !== undefined && returned.ids.size > 0;
+      if (hasMembers) this.memberWrites = stampAfter(this.memberWrites);
+      members = hasMembers ? this.memberWrites : 0;
+      facts = returned ?? new Beside();
     }
     // Frozen: it is handed out, and conditions are checked against it.
     const head = Object.freeze({ id, revision, document: this.documentWrites, members });
@@ -348,30 +427,30 @@ export class Store {
     return entry;
   }
 
-  private remove(write: Write, before: Entry): Written {
+  private remove(write: Removal, before: Entry): Written {
     this.documentWrites = stampAfter(this.documentWrites);
     this.entries.delete(write.name);
     this.putAside(before);
     this.record(write, 'removed', before, before.feature, undefined, NONE, NONE);
-    return { head: before.head, added: 0, removed: 0 };
+    return { head: before.head, added: 0, removed: 0, assigned: NONE };
   }
 
   private putAside({ head, facts }: Entry): void {
-    if (head.members === 0) return;
+    if (head.members === 0 && facts.assignments.size === 0) return;
     const now = this.now();
     forgetOld(this.setAside, now);
-    this.setAside.set(head.id, { members: facts, until: now + KEEP_REMOVED_MS });
+    this.setAside.set(head.id, { beside: facts, until: now + KEEP_REMOVED_MS });
   }
 
-  private takeBack(id: string): Members | undefined {
+  private takeBack(id: string): Beside | undefined {
     forgetOld(this.setAside, this.now());
     const kept = this.setAside.get(id);
     this.setAside.delete(id);
-    return kept?.members;
+    return kept?.beside;
   }
 
   private record(
-    { name, actor, note }: Write,
+    { name, actor, note }: RecordedWrite,
     kind: Change['kind'],
     { head, facts }: Entry,
     before: Feature | undefined,
@@ -437,6 +516,17 @@ function letIn(members: Set<string>, ids: readonly string[]): string[] {
   return added;
 }
 
+function besideOf(members: readonly string[], assignments: readonly Assignment[] = []): Beside {
+  const beside = new Beside();
+  for (const id of members) beside.ids.add(id);
+  for (const { id, value, weight } of assignments) beside.assign(id, value, weight);
+  return beside;
+}
+
+function* assignmentsIn({ assignments }: Beside): Generator<Assignment> {
+  for (const [id, { value, weight }] of assignments) yield { id, value, weight };
+}
+
 /**
  * A copy that stands alone. V8 keeps a text of 13 characters or more that was joined as the tree of
  * its parts (a random UUID takes 500 bytes), and one that was cut out of another as a pointer
@@ -447,7 +537,7 @@ function compact(id: string): string {
 }
 
 /** Throws as the contract has it where `head` is not what the write expects. */
-function refuseUnexpected({ name, expect }: Write, head: Head | undefined): void {
+function refuseUnexpected(name: string, expect: Write['expect'], head: Head | undefined): void {
   if (expect === 'absent') {
     if (head !== undefined) throw alreadyThere(name);
   } else if (head === undefined) {
@@ -456,6 +546,16 @@ function refuseUnexpected({ name, expect }: Write, head: Head | undefined): void
     const { id, revision = head.revision } = expect;
     if (id !== head.id || revision !== head.revision) throw changedMeanwhile(name);
   }
+}
+
+/** More come in several writes. */
+function refuseMany(name: string, ids: number): void {
+  if (ids > MEMBERS_PER_WRITE) throw refusedWrite(name, `at most ${MEMBERS_PER_WRITE} ids`, ids);
+}
+
+function refuseChoiceless({ name, assign, among = NONE }: AssignmentsWrite): void {
+  if (among.length > 0 || assign.every(({ value }) => value !== undefined)) return;
+  throw refusedWrite(name, 'a value, or some to choose among', undefined);
 }
 
 function isSameDocument(one: Head | undefined, other: Head | undefined): boolean {
@@ -480,10 +580,26 @@ function forgetOld(entries: Map<string, { readonly until: number }>, now: number
 
 /** The members as `Source.members` streams them, from the store as it is at each step. */
 export function* batchesOf(name: string, present: () => Store): Generator<readonly string[]> {
+  yield* inBatches(name, present().membersOf(name), present);
+}
+
+/** The same of what is assigned. */
+export function* assignmentBatchesOf(
+  name: string,
+  present: () => Store,
+): Generator<readonly Assignment[]> {
+  yield* inBatches(name, present().assignmentsOf(name), present);
+}
+
+function* inBatches<Item>(
+  name: string,
+  items: Iterable<Item>,
+  present: () => Store,
+): Generator<readonly Item[]> {
   const ids = present().membersOf(name);
-  let batch: string[] = [];
-  for (const id of ids) {
-    if (batch.push(id) < MEMBERS_PER_WRITE) continue;
+  let batch: Item[] = [];
+  for (const item of items) {
+    if (batch.push(item) < MEMBERS_PER_WRITE) continue;
     yield batch;
     batch = [];
     // With another set, it is another feature, or was emptied.

@@ -104,6 +104,8 @@ export function admits(
 ): boolean {
   switch (share.kind) {
     case 'none':
+    // Only a lookup tells.
+    case 'population':
       return false;
     case 'all':
       return true;

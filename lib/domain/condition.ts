@@ -1,6 +1,6 @@
 import { type Answer, attributeOf, OPERATOR_KINDS } from './attribute.js';
 import { type Condition, OPERATORS, type Operator, type Pattern } from './feature.js';
-import { isEveryone, isNobody } from './group.js';
+import { isEveryone, isNobody, storedGroups } from './group.js';
 import { distinct, list, parseId, parseName, record, refused, refuseUnknown } from './parse.js';
 import { matcherOf, parsePattern } from './pattern.js';
 
@@ -17,8 +17,11 @@ export type ConditionSettings =
 
 /** What a condition may ask of the world around it. None of these throws. */
 export interface ConditionSurroundings {
-  /** Whether the subject is in the group; undefined where that can't be computed. */
-  inGroup(group: string, subject: unknown): Answer;
+  /**
+   * Whether the subject is in the group, by itself or by what the app says; undefined where that
+   * can't be computed, null where the app says nothing of this group.
+   */
+  inGroup(group: string, subject: unknown): Answer | null;
   /** Which part of the segment the subject is in; undefined where that can't be computed. */
   segmentOf(segment: string, subject: unknown): string | undefined;
   /** Told when reading an attribute threw; it is then missing. */
@@ -32,7 +35,24 @@ export interface CompiledCondition {
   readonly test: Test;
 }
 
-type Test = (subject: unknown, id: string, surroundings: ConditionSurroundings) => Answer;
+/** `others` is handed on to `InStored`. */
+type Test = (
+  subject: unknown,
+  id: string,
+  surroundings: ConditionSurroundings,
+  others: object,
+) => Answer;
+
+/**
+ * Whether the subject is in a group that is stored under this name: undefined where there is none,
+ * or it can't be told; null where it was not looked up.
+ */
+export type InStored = (
+  stored: string,
+  subject: unknown,
+  surroundings: ConditionSurroundings,
+  others: object,
+) => Answer | null;
 
 /** Levels of `all`, `any` and `not` within each other. */
 const DEEPEST = 16;
@@ -150,27 +170,39 @@ export function patternsIn(condition: Condition): readonly Pattern[] {
   return isPattern ? [condition.value as unknown as Pattern] : [];
 }
 
+/** The names under which the groups in it can be stored. */
+export function groupsIn(condition: Condition): readonly string[] {
+  if ('all' in condition) return condition.all.flatMap(groupsIn);
+  if ('any' in condition) return condition.any.flatMap(groupsIn);
+  if ('not' in condition) return groupsIn(condition.not);
+  return 'group' in condition ? storedGroups([condition.group]) : [];
+}
+
 /** Compiles a parsed condition of that feature. */
-export function compileCondition(condition: Condition, feature: string): CompiledCondition {
-  if ('all' in condition) return compileAll(condition, feature);
-  if ('any' in condition) return compileAny(condition, feature);
+export function compileCondition(
+  condition: Condition,
+  feature: string,
+  inStored: InStored,
+): CompiledCondition {
+  const compilePart = (part: Condition) => compileCondition(part, feature, inStored);
+  if ('all' in condition) return compileAll(condition, condition.all.map(compilePart));
+  if ('any' in condition) return compileAny(condition, condition.any.map(compilePart));
   if ('not' in condition) {
-    const part = compileCondition(condition.not, feature);
-    const test: Test = (subject, id, surroundings) => {
-      const answer = part.test(subject, id, surroundings);
+    const part = compilePart(condition.not);
+    const test: Test = (subject, id, surroundings, others) => {
+      const answer = part.test(subject, id, surroundings, others);
       return answer === undefined ? undefined : !answer;
     };
     return { condition, parts: [part], test };
   }
-  return { condition, parts: [], test: testOf(condition, feature) };
+  return { condition, parts: [], test: testOf(condition, feature, inStored) };
 }
 
-function compileAll(condition: { readonly all: readonly Condition[] }, feature: string) {
-  const parts = condition.all.map((part) => compileCondition(part, feature));
-  const test: Test = (subject, id, surroundings) => {
+function compileAll(condition: Condition, parts: readonly CompiledCondition[]): CompiledCondition {
+  const test: Test = (subject, id, surroundings, others) => {
     let answer: Answer = true;
     for (const part of parts) {
-      const one = part.test(subject, id, surroundings);
+      const one = part.test(subject, id, surroundings, others);
       if (one === false) return false;
       if (one === undefined) answer = undefined;
     }
@@ -179,12 +211,11 @@ function compileAll(condition: { readonly all: readonly Condition[] }, feature: 
   return { condition, parts, test };
 }
 
-function compileAny(condition: { readonly any: readonly Condition[] }, feature: string) {
-  const parts = condition.any.map((part) => compileCondition(part, feature));
-  const test: Test = (subject, id, surroundings) => {
+function compileAny(condition: Condition, parts: readonly CompiledCondition[]): CompiledCondition {
+  const test: Test = (subject, id, surroundings, others) => {
     let answer: Answer = false;
     for (const part of parts) {
-      const one = part.test(subject, id, surroundings);
+      const one = part.test(subject, id, surroundings, others);
       if (one === true) return true;
       if (one === undefined) answer = undefined;
     }
@@ -196,6 +227,7 @@ function compileAny(condition: { readonly any: readonly Condition[] }, feature: 
 function testOf(
   condition: Exclude<Condition, { all: unknown } | { any: unknown } | { not: unknown }>,
   feature: string,
+  inStored: InStored,
 ): Test {
   if ('users' in condition) {
     const users = new Set(condition.users);
@@ -209,7 +241,16 @@ function testOf(
     const { group } = condition;
     if (isEveryone(group)) return () => true;
     if (isNobody(group)) return () => false;
-    return (subject, _, surroundings) => surroundings.inGroup(group, subject);
+    const [stored = ''] = storedGroups([group]);
+    return (subject, _, surroundings, others) => {
+      const answer = surroundings.inGroup(group, subject);
+      if (answer === true) return true;
+      const kept = inStored(stored, subject, surroundings, others);
+      if (kept === true) return true;
+      // Not in it by one of the two is not in it where the other says nothing of it.
+      if (answer === null) return kept ?? undefined;
+      return kept === null ? undefined : answer;
+    };
   }
   if ('segment' in condition) {
     const { segment } = condition;

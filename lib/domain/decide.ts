@@ -1,9 +1,18 @@
 import type { HanoiError } from '../errors.js';
+import { POPULATION, readName, storedName } from '../stored-name.js';
+import type { Answer } from './attribute.js';
 import { admits, crc32, type Share, shareOf, thresholdUnder } from './bucketing.js';
-import type { ConditionSurroundings } from './condition.js';
+import type { ConditionSurroundings, InStored } from './condition.js';
 import { type Decision, type Detail, failed, off, on, onWith, type Reason } from './decision.js';
-import { type Bucketing, DEFAULT_SETTINGS, type Feature, type Prerequisite } from './feature.js';
-import { isEveryone, isNobody } from './group.js';
+import { givenBy } from './experiment.js';
+import {
+  type Bucketing,
+  DEFAULT_SETTINGS,
+  type Feature,
+  type Json,
+  type Prerequisite,
+} from './feature.js';
+import { isEveryone, isNobody, storedGroups } from './group.js';
 import { type Matches, matcherOf } from './pattern.js';
 import { isMet, MOST_DECISIONS } from './prerequisite.js';
 import { type CompiledRamp, compileRamp, percentageAt } from './ramp.js';
@@ -14,6 +23,8 @@ import { type Choice, chosen, onlyWeighted, variantChoiceOf } from './variant.js
 /** What is kept beside a document and was looked up. Undefined is "not looked up", never "no". */
 export interface Facts {
   isMember(id: string): boolean | undefined;
+  /** The variant that is kept for the id, or its bucket; null where there is none. */
+  assigned(id: string): string | null | undefined;
 }
 
 /** What a decision may know of the world around the feature. */
@@ -23,7 +34,7 @@ export interface Surroundings extends ConditionSurroundings {
   readonly now: () => number;
 }
 
-/** The features of the same moment, for prerequisites. */
+/** The features of the same moment, and what else features refer to. */
 export interface Others {
   get(name: string): { readonly compiled: CompiledFeature; readonly facts: Facts } | undefined;
 }
@@ -46,11 +57,21 @@ export interface CompiledFeature {
   readonly name: string;
   readonly enabled: boolean;
   readonly requires: readonly Prerequisite[] | undefined;
+  /** What it can't be decided without, by the names under which it is stored. */
+  readonly refers: readonly string[] | undefined;
+  /** Whether it depends on what was assigned to the id. */
+  readonly isAssigned: boolean;
   readonly subjectKey: string | undefined;
   readonly excluded: ReadonlySet<string> | undefined;
   readonly patterns: readonly Matches[] | undefined;
   readonly everyone: boolean;
   readonly groups: readonly string[] | undefined;
+  /** The same, as they are stored. */
+  readonly storedGroups: readonly string[];
+  /** As they are stored. */
+  readonly experiments: readonly string[] | undefined;
+  /** Of a percentage over a population. */
+  readonly buckets: ReadonlySet<string> | undefined;
   readonly share: Share;
   /** Where its percentage changes with time: the ramp, and the feature at 100%. */
   readonly ramp: (CompiledRamp & { readonly complete: CompiledFeature }) | undefined;
@@ -66,6 +87,8 @@ export interface CompiledFeature {
   readonly whenMember: Answers;
   readonly whenPattern: Answers;
   readonly whenGroup: Answers;
+  /** By what an arm of an experiment gives: a variant by its name, on or off. */
+  readonly inArm: (experiment: string, gives: Json | undefined) => Decision | undefined;
   readonly whenPercentage: Answers;
   readonly whenUnknown: Decision;
   readonly otherwise: Decision;
@@ -73,7 +96,8 @@ export interface CompiledFeature {
 
 /** Compiles a validated document. */
 export function compile(feature: Feature): CompiledFeature {
-  const { name, variants, percentage, groups, rules, offValue } = feature;
+  const { name, variants, percentage, groups, rules, offValue, requires } = feature;
+  const [kind] = readName(name);
   const isRamp = typeof percentage === 'object';
   // Of a ramp, only how it chooses.
   const share = shareOf(isRamp ? 50 : percentage, feature.bucketing, name);
@@ -90,22 +114,40 @@ export function compile(feature: Feature): CompiledFeature {
       : onWith(name, 'STATIC', detail, onlyWeighted(variants));
   };
   const byGroup = groups.some(isNobody) ? [] : groups;
+  const compiledRules = rules.map((rule) => compileRule(rule, feature, inStoredGroup));
+  // An experiment has none of its own, so that no circle can be stored.
+  const experiments = (kind === 'feature' ? (feature.experiments ?? []) : []).map((each) =>
+    storedName('experiment', each),
+  );
+  const isByPopulation = share.kind === 'population';
+  const refers = new Set([
+    ...requires.map((each) => each.feature),
+    ...storedGroups(byGroup),
+    ...compiledRules.flatMap((rule) => rule.groups),
+    ...experiments,
+    ...(isByPopulation ? [POPULATION] : []),
+  ]);
   const fallback = variants.find((variant) => variant.name === feature.defaultVariant);
   return {
     name,
     enabled: feature.enabled,
-    requires: feature.requires.length > 0 ? feature.requires : undefined,
+    requires: requires.length > 0 ? requires : undefined,
+    refers: refers.size > 0 ? [...refers] : undefined,
+    isAssigned: kind === 'population' || compiledRules.some(({ kept }) => kept !== undefined),
     subjectKey: feature.subjectKey,
     excluded: feature.excluded.length > 0 ? new Set(feature.excluded) : undefined,
     patterns: feature.patterns.length > 0 ? feature.patterns.map(matcherOf) : undefined,
     everyone: byGroup.some(isEveryone),
     groups: byGroup.length > 0 ? byGroup : undefined,
+    storedGroups: storedGroups(byGroup),
+    experiments: experiments.length > 0 ? experiments : undefined,
+    buckets: isByPopulation ? new Set(feature.buckets) : undefined,
     share,
     ramp: isRamp
       ? { ...compileRamp(percentage), complete: compile({ ...feature, percentage: 100 }) }
       : undefined,
     variants: variantChoiceOf(feature),
-    rules: rules.length > 0 ? rules.map((rule) => compileRule(rule, feature)) : undefined,
+    rules: compiledRules.length > 0 ? compiledRules : undefined,
     whenDisabled: off(name, 'DISABLED', 'kill switch', offValue),
     whenUnmet: off(name, 'DISABLED', 'requires', offValue),
     whenNoSubject: anonymous('no subject'),
@@ -115,11 +157,29 @@ export function compile(feature: Feature): CompiledFeature {
     whenMember: answers('TARGETING_MATCH', 'member'),
     whenPattern: answers('TARGETING_MATCH', 'pattern'),
     whenGroup: answers('TARGETING_MATCH', 'group'),
+    inArm: inArmOf(feature),
     whenPercentage: answers(hasAll ? 'STATIC' : 'SPLIT', 'percentage'),
     whenUnknown: failed(name, 'needs lookup', 'GENERAL', 'NEEDS_LOOKUP', { value: offValue }),
     otherwise: fallback
       ? onWith(name, 'DEFAULT', 'default variant', fallback)
       : off(name, 'DEFAULT', 'no gate', offValue),
+  };
+}
+
+/** The answers of a feature in the arms of experiments: each is made once. */
+function inArmOf({ name, variants, offValue }: Feature): CompiledFeature['inArm'] {
+  const made = new Map<string, Map<Json | undefined, Decision | undefined>>();
+  const make = (experiment: string, gives: Json | undefined) => {
+    if (gives === false) return off(name, 'SPLIT', 'experiment', offValue, { experiment });
+    if (gives === true) return on(name, 'SPLIT', 'experiment', { experiment });
+    const variant = variants.find((each) => each.name === gives);
+    return variant && onWith(name, 'SPLIT', 'experiment', variant, { experiment });
+  };
+  return (experiment, gives) => {
+    const answers = made.get(experiment) ?? new Map<Json | undefined, Decision | undefined>();
+    if (answers.size === 0) made.set(experiment, answers);
+    if (!answers.has(gives)) answers.set(gives, make(experiment, gives));
+    return answers.get(gives);
   };
 }
 
@@ -161,32 +221,52 @@ export function decide(
     if (rules?.some((rule) => rule.isPartial && isOpen(rule, surroundings.now))) {
       return feature.whenNoOne;
     }
+    if (feature.experiments?.some((name) => isLive(others.get(name)?.compiled, surroundings))) {
+      return feature.whenNoOne;
+    }
     return subject === undefined || subject === null ? feature.whenNoSubject : feature.whenNoId;
   }
 
   if (feature.excluded?.has(id)) return feature.whenExcluded;
 
-  if (feature.rules !== undefined) {
-    const decision = ruled(feature.rules, subject, id, surroundings);
+  const { rules, experiments, whenUnknown, share } = feature;
+  if (rules !== undefined) {
+    const decision = ruled(
+      rules,
+      subject,
+      id,
+      surroundings,
+      others,
+      inStoredGroup,
+      facts,
+      whenUnknown,
+    );
+    if (decision !== undefined) return decision;
+  }
+
+  if (experiments !== undefined) {
+    const decision = tested(feature, experiments, subject, surroundings, others);
     if (decision !== undefined) return decision;
   }
 
   const member = facts.isMember(id);
   if (member === true) return served(feature, feature.whenMember, id);
+  let isKnown = member !== undefined;
   if (feature.patterns !== undefined && matchesAny(feature.patterns, id)) {
     return served(feature, feature.whenPattern, id);
   }
-  if (feature.groups !== undefined && isInGroup(feature, subject, surroundings)) {
-    return served(feature, feature.whenGroup, id);
+  if (feature.groups !== undefined) {
+    const isIn = isInGroup(feature, subject, surroundings, others);
+    if (isIn === true) return served(feature, feature.whenGroup, id);
+    if (isIn === undefined) isKnown = false;
   }
-  const { share } = feature;
   if (share.kind !== 'none') {
     const idCrc = crc32(id);
-    if (isInShare(feature, idCrc, id, surroundings.now)) {
-      return pick(feature, feature.whenPercentage, idCrc);
-    }
+    const isIn = isInShare(feature, idCrc, id, subject, surroundings, others);
+    if (isIn === true) return pick(feature, feature.whenPercentage, idCrc);
+    if (isIn === undefined) isKnown = false;
   }
-  return member === undefined ? feature.whenUnknown : feature.otherwise;
+  return isKnown ? feature.otherwise : whenUnknown;
 }
 
 /** The feature as it is now: one whose ramp is at 100% is on for everyone. */
@@ -195,16 +275,63 @@ export function presentOf(feature: CompiledFeature, now: () => number): Compiled
   return ramp !== undefined && percentageAt(ramp, now()) >= 100 ? ramp.complete : feature;
 }
 
-/** Whether the id is in the percentage. */
+/** Whether the id is in the percentage; undefined where that was not looked up. */
 export function isInShare(
-  { share, ramp }: CompiledFeature,
+  { share, ramp, buckets }: CompiledFeature,
   idCrc: number,
   id: string,
-  now: () => number,
-): boolean {
+  subject: unknown,
+  surroundings: Surroundings,
+  others: Others,
+): Answer {
+  if (buckets !== undefined && share.kind === 'population') {
+    return isInBuckets(buckets, subject, surroundings, others);
+  }
   if (ramp === undefined) return admits(share, idCrc, id);
-  const threshold = thresholdUnder(share.kind as Bucketing, percentageAt(ramp, now()));
-  return admits(share, idCrc, id, threshold);
+  const percentage = percentageAt(ramp, surroundings.now());
+  return admits(share, idCrc, id, thresholdUnder(share.kind as Bucketing, percentage));
+}
+
+function isInBuckets(
+  buckets: ReadonlySet<string>,
+  subject: unknown,
+  surroundings: Surroundings,
+  others: Others,
+): Answer {
+  const population = others.get(POPULATION);
+  // Who is not registered is in no bucket.
+  if (population === undefined) return false;
+  const id = lookupId(population.compiled, subject, surroundings);
+  if (id === undefined) return false;
+  const bucket = population.facts.assigned(id);
+  return bucket === undefined ? undefined : bucket !== null && buckets.has(bucket);
+}
+
+/** What the first experiment gives that is live and in which the subject has an arm. */
+export function tested(
+  feature: CompiledFeature,
+  experiments: readonly string[],
+  subject: unknown,
+  surroundings: Surroundings,
+  others: Others,
+): Decision | undefined {
+  for (const name of experiments) {
+    const experiment = others.get(name);
+    if (experiment === undefined) continue;
+    const { compiled, facts } = experiment;
+    const arm = decide(compiled, subject, facts, surroundings, others);
+    if (arm.code === 'NEEDS_LOOKUP') return feature.whenUnknown;
+    if (arm.variant === undefined) continue;
+    const gives = givenBy(arm, feature.name);
+    const decision = feature.inArm(readName(name)[1], gives);
+    if (decision !== undefined) return decision;
+  }
+  return undefined;
+}
+
+/** Whether an experiment deals arms now. */
+function isLive(experiment: CompiledFeature | undefined, { now }: Surroundings): boolean {
+  return experiment?.enabled === true && (experiment.rules ?? []).some((rule) => isOpen(rule, now));
 }
 
 /** What keeps the feature off, if one of its prerequisites does. */
@@ -258,17 +385,35 @@ function matchesAny(patterns: readonly Matches[], id: string): boolean {
   return false;
 }
 
+/** Undefined where that was not looked up. */
 function isInGroup(
   feature: CompiledFeature,
   subject: unknown,
   surroundings: Surroundings,
-): boolean {
+  others: Others,
+): Answer {
   if (feature.everyone) return true;
+  let answer: Answer = false;
   for (const group of feature.groups as readonly string[]) {
     if (surroundings.inGroup(group, subject) === true) return true;
   }
-  return false;
+  for (const group of feature.storedGroups) {
+    const isIn = inStoredGroup(group, subject, surroundings, others);
+    if (isIn === true) return true;
+    if (isIn === null) answer = undefined;
+  }
+  return answer;
 }
+
+export const inStoredGroup: InStored = (name, subject, surroundings, others) => {
+  const group = (others as Others).get(name);
+  if (group === undefined) return undefined;
+  // It refers to nothing, so that no circle can be stored.
+  const { compiled, facts } = group;
+  const decision = decide(compiled, subject, facts, surroundings as Surroundings);
+  if (decision.code === 'NEEDS_LOOKUP') return null;
+  return decision.reason === 'ERROR' ? undefined : decision.enabled;
+};
 
 function served(feature: CompiledFeature, answers: Answers, id: string): Decision {
   return feature.variants === undefined ? answers.plain : pick(feature, answers, crc32(id));

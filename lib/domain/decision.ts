@@ -20,6 +20,7 @@ export type Detail =
   | 'subject without id'
   | 'excluded'
   | 'rule'
+  | 'experiment'
   | 'member'
   | 'pattern'
   | 'group'
@@ -48,6 +49,8 @@ export interface Decision<Name extends string = string, Value = Json> {
   readonly detail: Detail;
   /** The id of the rule that answered, if one did. */
   readonly rule: string | undefined;
+  /** The name of the experiment whose arm answered, if one did. */
+  readonly experiment: string | undefined;
   /** With the reason ERROR alone: OpenFeature's code. */
   readonly errorCode: OpenFeatureErrorCode | undefined;
   /** With the reasons ERROR and STALE: what kept the answer from being a usual one. */
@@ -56,9 +59,15 @@ export interface Decision<Name extends string = string, Value = Json> {
   readonly ageMs: number | undefined;
 }
 
+/** What answered, where there are several of its kind. */
+interface By {
+  readonly rule?: string;
+  readonly experiment?: string;
+}
+
 /** "On", for a feature without variants. */
-export function on(feature: string, reason: Reason, detail: Detail, rule?: string): Decision {
-  return decision(feature, true, undefined, true, reason, detail, rule);
+export function on(feature: string, reason: Reason, detail: Detail, by?: By): Decision {
+  return decision(feature, true, undefined, true, reason, detail, by);
 }
 
 /** "On", for a feature with variants: with this one, or without where none can be chosen. */
@@ -67,10 +76,10 @@ export function onWith(
   reason: Reason,
   detail: Detail,
   variant: Variant | undefined,
-  rule?: string,
+  by?: By,
 ): Decision {
   const value = variant?.value === undefined ? variant?.name : variant.value;
-  return decision(feature, true, variant?.name, value, reason, detail, rule);
+  return decision(feature, true, variant?.name, value, reason, detail, by);
 }
 
 /** "Off". */
@@ -79,9 +88,9 @@ export function off(
   reason: Reason,
   detail: Detail,
   offValue?: Json,
-  rule?: string,
+  by?: By,
 ): Decision {
-  return decision(feature, false, undefined, offValue, reason, detail, rule);
+  return decision(feature, false, undefined, offValue, reason, detail, by);
 }
 
 /** "Off, because something went wrong"; or on, where the app wants its unknown features on. */
@@ -102,8 +111,8 @@ export function failed(
 /** The same answer, saying that it is of what was known so many ms ago; an error stays as it is. */
 export function aged(fresh: Decision, ageMs: number, code: ErrorCode): Decision {
   if (fresh.reason === 'ERROR') return fresh;
-  const { feature, enabled, variant, value, detail, rule } = fresh;
-  return decision(feature, enabled, variant, value, 'STALE', detail, rule, undefined, code, ageMs);
+  const { feature, enabled, variant, value, detail } = fresh;
+  return decision(feature, enabled, variant, value, 'STALE', detail, fresh, undefined, code, ageMs);
 }
 
 // One place makes them, so that all have one hidden class and a check's loads stay monomorphic.
@@ -114,7 +123,7 @@ function decision(
   value: Json | undefined,
   reason: Reason,
   detail: Detail,
-  rule?: string,
+  { rule, experiment }: Partial<Pick<Decision, 'rule' | 'experiment'>> = {},
   errorCode?: OpenFeatureErrorCode,
   code?: ErrorCode,
   ageMs?: number,
@@ -127,6 +136,7 @@ function decision(
     reason,
     detail,
     rule,
+    experiment,
     errorCode,
     code,
     ageMs,

@@ -1,3 +1,4 @@
+import { readName } from '../stored-name.js';
 import type { Answer } from './attribute.js';
 import { crc32 } from './bucketing.js';
 import type { CompiledCondition } from './condition.js';
@@ -6,10 +7,12 @@ import {
   decide,
   type Facts,
   idUnder,
+  inStoredGroup,
   isInShare,
   type Others,
   presentOf,
   type Surroundings,
+  tested,
 } from './decide.js';
 import type { Decision } from './decision.js';
 import type { Condition } from './feature.js';
@@ -18,7 +21,7 @@ import { type CompiledRule, isOpen, isWithin } from './rule.js';
 
 /** How one step of a decision came out. */
 export interface ExplainedStep {
-  /** `kill switch`, `requires`, `subject`, `excluded`, `rule`, `member`, `pattern`, `group`, `percentage` or `otherwise`. */
+  /** `kill switch`, `requires`, `subject`, `excluded`, `rule`, `experiment`, `member`, `pattern`, `group`, `percentage` or `otherwise`. */
   readonly step: string;
   /** The rule's id, of a rule. */
   readonly rule?: string;
@@ -85,8 +88,10 @@ function stepsOf(
     excluded,
     rules = [],
     patterns = [],
+    experiments = [],
     everyone,
     groups = [],
+    storedGroups,
     share,
   } = feature;
   const found = enabled ? idUnder(feature, subject, surroundings) : undefined;
@@ -139,7 +144,28 @@ function stepsOf(
       (rule): Step => ({
         step: 'rule',
         rule: rule.rule.id,
-        ask: () => ruleTold(rule, subject, id, surroundings),
+        ask: () => ruleTold(rule, subject, id, facts, surroundings, others),
+      }),
+    ),
+    ...experiments.map(
+      (stored): Step => ({
+        step: 'experiment',
+        ask: () => {
+          const [, name] = readName(stored);
+          const experiment = others.get(stored);
+          const title = `Experiment ${JSON.stringify(name)}`;
+          if (experiment === undefined) return [false, `${title} does not exist.`];
+          const { compiled, facts: kept } = experiment;
+          const arm = decide(compiled, subject, kept, surroundings, others);
+          if (arm.code === 'NEEDS_LOOKUP') return [true, `${title}: the arm is not known here.`];
+          if (arm.variant === undefined) {
+            return [false, `${title} gives the subject no arm (${arm.detail}).`];
+          }
+          const which = `${title} has the subject in arm ${JSON.stringify(arm.variant)}`;
+          return tested(feature, [stored], subject, surroundings, others) === undefined
+            ? [false, `${which}, which gives nothing that this feature has.`]
+            : [true, `${which}.`];
+        },
       }),
     ),
     {
@@ -164,6 +190,13 @@ function stepsOf(
         if (everyone) return [true, 'Everyone is let in by group.'];
         const group = groups.find((each) => surroundings.inGroup(each, subject) === true);
         if (group !== undefined) return [true, `The subject is in group ${JSON.stringify(group)}.`];
+        const stored = storedGroups.find(
+          (each) => inStoredGroup(each, subject, surroundings, others) === true,
+        );
+        if (stored !== undefined) {
+          const [, name] = readName(stored);
+          return [true, `The subject is in the stored group ${JSON.stringify(name)}.`];
+        }
         return [false, groups.length === 0 ? 'There are none.' : 'The subject is in none of them.'];
       },
     },
@@ -172,7 +205,8 @@ function stepsOf(
       ask: () => {
         if (share.kind === 'none') return [false, 'It is 0.'];
         if (share.kind === 'all') return [true, 'It is 100.'];
-        const isIn = isInShare(feature, crc32(id), id, surroundings.now);
+        const isIn = isInShare(feature, crc32(id), id, subject, surroundings, others);
+        if (isIn === undefined) return [false, 'Whether the id is within it is not known here.'];
         return [isIn, isIn ? 'The id is within it.' : 'The id is not within it.'];
       },
     },
@@ -187,16 +221,27 @@ function ruleTold(
   rule: CompiledRule,
   subject: unknown,
   id: string,
+  facts: Facts,
   surroundings: Surroundings,
+  others: Others,
 ): Told {
   if (!isOpen(rule, surroundings.now)) return [false, 'It is not within its window.'];
-  const when = conditionTold(rule.condition, subject, id, surroundings);
+  const when = conditionTold(rule.condition, subject, id, surroundings, others);
   if (when.holds === false) return [false, 'Its condition does not hold.', when];
+  const isOpenQuestion =
+    when.holds === 'unknown' &&
+    rule.groups.some((each) => inStoredGroup(each, subject, surroundings, others) === null);
+  if (isOpenQuestion) return [true, 'Whether its condition holds is not known here.', when];
   if (when.holds === 'unknown' && !rule.closes) {
     return [false, 'Whether its condition holds can not be told.', when];
   }
   if (!isWithin(rule, crc32(id), id, surroundings.now))
     return [false, 'The id is not within its percentage.', when];
+  const kept = rule.kept === undefined ? null : facts.assigned(id);
+  if (kept === undefined) return [true, 'Which variant is kept is not known here.', when];
+  if (kept !== null && rule.kept?.has(kept)) {
+    return [true, `Its condition holds, and ${JSON.stringify(kept)} is kept.`, when];
+  }
   if (when.holds === true) return [true, 'Its condition holds.', when];
   return [true, 'Whether its condition holds can not be told, and it serves off.', when];
 }
@@ -206,11 +251,12 @@ function conditionTold(
   subject: unknown,
   id: string,
   surroundings: Surroundings,
+  others: Others,
 ): ExplainedCondition {
-  const answer: Answer = test(subject, id, surroundings);
+  const answer: Answer = test(subject, id, surroundings, others);
   return {
     condition,
     holds: answer ?? 'unknown',
-    parts: parts.map((part) => conditionTold(part, subject, id, surroundings)),
+    parts: parts.map((part) => conditionTold(part, subject, id, surroundings, others)),
   };
 }

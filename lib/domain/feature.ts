@@ -8,8 +8,8 @@ export type Json =
   | { readonly [key: string]: Json };
 
 /**
- * How a percentage chooses its subjects. `modulo` and `independent` are for new features; the
- * others repeat another system's choice to the bit, so that nobody is dealt again by moving in.
+ * How a percentage chooses its subjects. `modulo` and `independent` go by the id, `population` by
+ * the bucket to which a subject was allotted when it was registered; the others repeat another system's choice to the bit, so that nobody is dealt again by moving in.
  */
 export type Bucketing = (typeof BUCKETINGS)[number];
 
@@ -18,6 +18,7 @@ export const BUCKETINGS = [
   'independent',
   'rollout-gem',
   'rollout-gem-randomized',
+  'population',
   'hanoi',
   'slowroll',
 ] as const;
@@ -91,6 +92,8 @@ export interface Rule {
   /** Share of those that match, 0-100; the rest go on to the next rule. */
   readonly percentage?: number | Ramp;
   readonly serve: Serve;
+  /** Who has used a variant keeps it, whatever the weights become. */
+  readonly sticky?: boolean;
 }
 
 /** `on`: with a variant by weight, where the feature has some. */
@@ -138,6 +141,10 @@ export interface Feature {
   readonly requires: readonly Prerequisite[];
   /** They come before the gates; the first that holds answers. */
   readonly rules: readonly Rule[];
+  /** Of a percentage over a population: the buckets that are let in, chosen at the write. */
+  readonly buckets?: readonly string[];
+  /** The experiments that may name this feature, by name: those that are there and live decide. */
+  readonly experiments?: readonly string[];
   /** The team's own: description, owner, tags. */
   readonly data: { readonly [key: string]: Json };
 }

@@ -1,3 +1,5 @@
+import { storedName } from '../stored-name.js';
+
 /** True for the reserved group that is everyone. */
 export function isEveryone(group: string): boolean {
   return group === 'all' || group === 'ALL';
@@ -13,4 +15,10 @@ export function claimsGroup(subject: unknown, group: string): boolean {
   if (typeof subject !== 'object' || subject === null) return false;
   const { groups } = subject as { groups?: unknown };
   return Array.isArray(groups) && groups.includes(group);
+}
+
+/** The names under which these groups are stored, if they are: those that are not reserved. */
+export function storedGroups(groups: readonly string[]): readonly string[] {
+  const named = groups.filter((group) => !isEveryone(group) && !isNobody(group));
+  return named.map((group) => storedName('group', group));
 }

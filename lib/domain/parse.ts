@@ -1,4 +1,5 @@
 import { HanoiError, shown } from '../errors.js';
+import { isOfFeature, readName } from '../stored-name.js';
 import type { Json } from './feature.js';
 import { idOf } from './subject.js';
 
@@ -17,6 +18,13 @@ export function parseName(value: unknown, path: string): string {
     throw refused(path, 'to be 1-200 characters without control characters', value);
   }
   return value;
+}
+
+/** The name of a stored document: of a feature, or of what features refer to. */
+export function parseStoredName(value: unknown): string {
+  if (typeof value === 'string' && !isOfFeature(value)) parseName(readName(value)[1], 'name');
+  else parseName(value, 'name');
+  return value as string;
 }
 
 /** An id as it is stored. INVALID_FEATURE where it can't be one. */

@@ -41,20 +41,23 @@ export function isMet({ variants }: Prerequisite, { enabled, variant }: Decision
   );
 }
 
-/** The feature with all that it requires, and those require, as far as they are known there. */
-export function requiredBy(
+/** How many documents one decision may go by: more than those can name that pass the validator. */
+const MOST_REFERRED = 10_000;
+
+/** The feature with all that it refers to, and those refer to, as far as they are known there. */
+export function referredBy(
   name: string,
-  known: { get(name: string): { readonly compiled: Requiring } | undefined },
+  known: {
+    get(name: string): { readonly compiled: { readonly refers: Refers } } | undefined;
+  },
 ): readonly string[] {
   const names = new Set([name]);
   for (const each of names) {
-    for (const { feature } of known.get(each)?.compiled.requires ?? []) {
-      if (names.size <= MOST_DECISIONS) names.add(feature);
+    for (const other of known.get(each)?.compiled.refers ?? []) {
+      if (names.size < MOST_REFERRED) names.add(other);
     }
   }
   return [...names];
 }
 
-interface Requiring {
-  readonly requires?: readonly Prerequisite[] | undefined;
-}
+type Refers = readonly string[] | undefined;

@@ -4,6 +4,8 @@ import {
   type ConditionSettings,
   type ConditionSurroundings,
   compileCondition,
+  groupsIn,
+  type InStored,
   parseCondition,
 } from './condition.js';
 import { type Decision, off, on, onWith } from './decision.js';
@@ -11,6 +13,7 @@ import type { Feature, Rule, Serve, Variant } from './feature.js';
 import { type Instant, instantOf, parseInstant } from './instant.js';
 import {
   list,
+  parseBoolean,
   parseJson,
   parseName,
   parseWeight,
@@ -40,9 +43,20 @@ export interface RuleSettings<VariantName extends string = string> {
     | 'off'
     | { variant: VariantName }
     | { split: Iterable<readonly [variant: VariantName, weight: number]> };
+  /** Who has used a variant (`use`, `create`) keeps it, whatever the weights become. Default false. */
+  sticky?: boolean;
 }
 
-const FIELDS = new Set(['id', 'description', 'when', 'from', 'until', 'percentage', 'serve']);
+const FIELDS = new Set([
+  'id',
+  'description',
+  'when',
+  'from',
+  'until',
+  'percentage',
+  'serve',
+  'sticky',
+]);
 
 /** Each is tried in turn by a check. */
 const MOST_RULES = 100;
@@ -73,7 +87,7 @@ function parseRule(
 ): Rule {
   const given = record(value, path);
   if (strict) refuseUnknown(given, FIELDS, path);
-  const { description, from, until, percentage } = given;
+  const { description, from, until, percentage, sticky } = given;
   if (description !== undefined && typeof description !== 'string') {
     throw refused(`${path}.description`, 'to be text', description);
   }
@@ -89,6 +103,7 @@ function parseRule(
       percentage: parseShare(percentage, `${path}.percentage`),
     }),
     serve: parseServe(given.serve, `${path}.serve`, variants),
+    ...(sticky !== undefined && { sticky: parseBoolean(sticky, `${path}.sticky`) }),
   });
   if (from !== undefined && until !== undefined) {
     if ((instantOf(rule.until) as number) <= (instantOf(rule.from) as number)) {
@@ -148,11 +163,15 @@ export interface CompiledRule {
   /** Undefined where it serves one answer alone. */
   readonly choice: Choice | undefined;
   readonly answers: readonly Decision[];
+  /** Where it is sticky: the place of each variant among its answers. */
+  readonly kept: ReadonlyMap<string, number> | undefined;
+  /** Whom its condition asks about, of stored groups. */
+  readonly groups: readonly string[];
 }
 
-export function compileRule(rule: Rule, feature: Feature): CompiledRule {
+export function compileRule(rule: Rule, feature: Feature, inStored: InStored): CompiledRule {
   const { name, variants, offValue } = feature;
-  const { id, serve, percentage = 100 } = rule;
+  const { id, serve, percentage = 100, sticky = false } = rule;
   const isRamp = typeof percentage === 'object';
   const isShared = isRamp || percentage < 100;
   const split = typeof serve === 'object' && 'split' in serve ? serve.split : undefined;
@@ -163,11 +182,11 @@ export function compileRule(rule: Rule, feature: Feature): CompiledRule {
       reason,
       'rule',
       variants.find((variant) => variant.name === wanted),
-      id,
+      { rule: id },
     );
   let choice: Choice | undefined;
   let answers: Decision[];
-  if (serve === 'off') answers = [off(name, reason, 'rule', offValue, id)];
+  if (serve === 'off') answers = [off(name, reason, 'rule', offValue, { rule: id })];
   else if (split !== undefined) {
     choice = choiceOf(
       split.map(([, weight]) => ({ weight })),
@@ -178,11 +197,11 @@ export function compileRule(rule: Rule, feature: Feature): CompiledRule {
     choice = variantChoiceOf(feature);
     answers = choice
       ? variants.map((each) => withVariant(each.name))
-      : [on(name, reason, 'rule', id)];
+      : [on(name, reason, 'rule', { rule: id })];
   } else answers = [withVariant((serve as { variant: string }).variant)];
   return {
     rule,
-    condition: compileCondition(rule.when, name),
+    condition: compileCondition(rule.when, name, inStored),
     from: instantOf(rule.from) ?? Number.NEGATIVE_INFINITY,
     until: instantOf(rule.until) ?? Number.POSITIVE_INFINITY,
     // Of a ramp, only how it chooses.
@@ -192,6 +211,10 @@ export function compileRule(rule: Rule, feature: Feature): CompiledRule {
     isPartial: serve === 'off' || isShared || split !== undefined,
     choice,
     answers,
+    kept: sticky
+      ? new Map(answers.map(({ variant = '' }, at) => [variant, at] as const))
+      : undefined,
+    groups: groupsIn(rule.when),
   };
 }
 
@@ -213,22 +236,41 @@ export function isWithin(
   return admits(share, idCrc, id, thresholdOf(percentageAt(ramp, now())));
 }
 
-/** What the first rule that holds serves; undefined where none does. */
+/**
+ * What the first rule that holds serves; undefined where none does. `unknown` where that depends on
+ * something that was not looked up.
+ */
 export function ruled(
   rules: readonly CompiledRule[],
   subject: unknown,
   id: string,
   surroundings: ConditionSurroundings & { now(): number },
+  others: object,
+  inStored: InStored,
+  facts: { assigned(id: string): string | null | undefined },
+  unknown: Decision,
 ): Decision | undefined {
   for (const rule of rules) {
     if (!isOpen(rule, surroundings.now)) continue;
-    const holds = rule.condition.test(subject, id, surroundings);
+    const holds = rule.condition.test(subject, id, surroundings, others);
+    if (holds === undefined) {
+      for (const group of rule.groups) {
+        if (inStored(group, subject, surroundings, others) === null) return unknown;
+      }
+    }
     if (holds === true || (holds === undefined && rule.closes)) {
-      const { share, choice, answers } = rule;
+      const { share, choice, answers, kept } = rule;
       if (share.kind === 'all' && choice === undefined) return answers[0];
       const idCrc = crc32(id);
-      if (isWithin(rule, idCrc, id, surroundings.now))
-        return answers[choice === undefined ? 0 : chosen(choice, idCrc)];
+      if (!isWithin(rule, idCrc, id, surroundings.now)) continue;
+      if (choice === undefined) return answers[0];
+      if (kept !== undefined) {
+        const variant = facts.assigned(id);
+        if (variant === undefined) return unknown;
+        const at = variant === null ? undefined : kept.get(variant);
+        if (at !== undefined) return answers[at];
+      }
+      return answers[chosen(choice, idCrc)];
     }
   }
   return undefined;

@@ -16,6 +16,7 @@ import {
   parseId,
   parseJson,
   parseName,
+  parseStoredName,
   parseWeight,
   record,
   refused,
@@ -75,8 +76,8 @@ const SETTINGS = new Set([
 
 const VARIANT_FIELDS = new Set(['name', 'weight', 'value']);
 
-/** Fields of the document that decide who gets a feature, but not in this version. */
-const NOT_YET = ['buckets'];
+/** Fields of the document beside its settings: what is here writes them itself. */
+const OWN = new Set(['name', 'id', 'revision', 'buckets', 'experiments']);
 
 /** Each is tried in turn by a check, and compiled at the first. */
 const MOST_PATTERNS = 1_000;
@@ -94,8 +95,9 @@ export function createFeature(name: string, id: string, settings: FeatureSetting
 export function amendFeature(feature: Feature, settings: FeatureSettings): Feature {
   refuseUnknown(settings, SETTINGS, 'settings');
   const { revision } = feature;
+  const isLeaving = settings.bucketing !== undefined && settings.bucketing !== 'population';
   const amended = parse(
-    { ...feature, ...settings, revision: revision + 1 },
+    { ...feature, ...settings, ...(isLeaving && { buckets: [] }), revision: revision + 1 },
     settings.variants !== undefined,
   );
   const unchanged = JSON.stringify({ ...amended, revision }) === JSON.stringify(feature);
@@ -113,15 +115,10 @@ export function parseFeature(document: unknown): Feature {
 /** `strict`: the variants come from a caller, so a field that they don't have is a mistake. */
 function parse(document: unknown, strict: boolean): Feature {
   const given = record(document, 'feature');
-  for (const field of NOT_YET) {
-    const value = given[field];
-    if (value !== undefined && !(Array.isArray(value) && value.length === 0)) {
-      throw refused(field, 'to be absent or empty: this version does not know it', value);
-    }
-  }
   const unknown: [string, Json][] = [];
   for (const [field, value] of Object.entries(given)) {
-    if (!SETTINGS.has(field) && value !== undefined) unknown.push([field, parseJson(value, field)]);
+    if (SETTINGS.has(field) || OWN.has(field) || value === undefined) continue;
+    unknown.push([field, parseJson(value, field)]);
   }
   const bucketing = parseBucketing(given.bucketing);
   const variants = parseVariants(given.variants, bucketing, strict);
@@ -130,18 +127,14 @@ function parse(document: unknown, strict: boolean): Feature {
   const rules = parseRules(given.rules ?? [], variants, strict);
   refuseSlow(patterns, 'patterns');
   refuseSlow([...patterns, ...rules.flatMap(({ when }) => patternsIn(when))], 'rules');
-  const { subjectKey, defaultVariant, offValue } = given;
+  const { subjectKey, defaultVariant, offValue, buckets, experiments } = given;
   return Object.freeze({
     ...Object.fromEntries(unknown),
-    name: parseName(given.name, 'name'),
+    name: parseStoredName(given.name),
     id: parseName(given.id, 'id'),
     revision: parseRevision(given.revision),
     enabled: parseBoolean(given.enabled, 'enabled'),
-    percentage: parseShare(
-      given.percentage,
-      'percentage',
-      /^(rollout-gem|slowroll)/.test(bucketing),
-    ),
+    percentage: parsePercentageOf(bucketing, given.percentage),
     bucketing,
     ...(subjectKey !== undefined && { subjectKey: parseName(subjectKey, 'subjectKey') }),
     excluded: distinct(list(given.excluded, 'excluded', parseId)),
@@ -154,6 +147,10 @@ function parse(document: unknown, strict: boolean): Feature {
     ...(offValue !== undefined && { offValue: parseJson(offValue, 'offValue') }),
     requires: parsePrerequisites(given.requires ?? [], given.name),
     rules,
+    ...parseBuckets(bucketing, buckets),
+    ...(experiments !== undefined && {
+      experiments: distinct(list(experiments, 'experiments', parseName)),
+    }),
     data: parseJson(record(given.data, 'data'), 'data') as Feature['data'],
   });
 }
@@ -163,6 +160,23 @@ function parseRevision(value: unknown): number {
     throw refused('revision', 'to be a whole number from 1', value);
   }
   return value as number;
+}
+
+function parseBuckets(bucketing: Bucketing, value: unknown = []): Pick<Feature, 'buckets'> {
+  const buckets = distinct(list(value, 'buckets', parseName));
+  if (bucketing === 'population') return { buckets };
+  if (buckets.length > 0) throw refused('buckets', 'to be of the bucketing population', value);
+  return {};
+}
+
+function parsePercentageOf(bucketing: Bucketing, value: unknown): Feature['percentage'] {
+  const isExact = /^(rollout-gem|slowroll)/.test(bucketing);
+  const percentage = parseShare(value, 'percentage', isExact);
+  if (bucketing === 'population' && typeof percentage === 'object') {
+    // Its buckets are chosen by who is registered at the write.
+    throw refused('percentage', 'to be a number where the bucketing is population', value);
+  }
+  return percentage;
 }
 
 function parseBucketing(value: unknown): Bucketing {

@@ -1,3 +1,4 @@
+import { readName } from '../stored-name.js';
 import { hash, saltOf } from './bucketing.js';
 import type { Feature, Variant } from './feature.js';
 
@@ -27,7 +28,9 @@ export function choiceOf(
 /** A feature's choice of one of its variants. */
 export function variantChoiceOf({ name, variants, bucketing }: Feature): Choice | undefined {
   if (variants.length === 0) return undefined;
-  return choiceOf(variants, `${name}/variant`, bucketing === 'hanoi');
+  const [kind, bareName] = readName(name);
+  const salt = kind === 'experiment' ? `experiment/${bareName}` : `${name}/variant`;
+  return choiceOf(variants, salt, bucketing === 'hanoi');
 }
 
 /** Which variant the id with this CRC-32 gets: the first whose running weight exceeds its point. */

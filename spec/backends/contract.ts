@@ -1,9 +1,11 @@
 import type {
+  AssignmentsWrite,
   Backend,
   Change,
   ChangeEvent,
   HeldFeature,
   HistoryOptions,
+  RecordedWrite,
   Write,
 } from '../../lib/backends/backend.js';
 import { MEMBERS_PER_WRITE } from '../../lib/backends/backend.js';
@@ -380,7 +382,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
     });
 
     describe('a write that was decided by other features', () => {
-      const decided = async (beside: Write['beside']) => {
+      const decided = async (beside: RecordedWrite['beside']) => {
         const feature = (await backend.load('chat'))?.feature as Feature;
         const document = amendFeature(feature, { percentage: 1 });
         return backend.write({ name: 'chat', expect: { id: feature.id }, document, beside });
@@ -420,6 +422,200 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
           backend.write({ name: 'new', expect: 'absent', document, beside }),
         ).rejects.toMatchObject({ code: 'CONFLICT', feature: 'list' });
         expect(await backend.load('new')).toBeUndefined();
+      });
+    });
+
+    describe('what is assigned', () => {
+      const assign = (
+        assigned: readonly (readonly [id: string, value?: string | undefined, weight?: number])[],
+        options: Partial<AssignmentsWrite> = {},
+      ) =>
+        backend.write({
+          name: 'chat',
+          expect: 'present',
+          assign: assigned.map(([id, value, weight]) => ({ id, value, weight })),
+          ...options,
+        });
+      const all = async () => {
+        const found: [id: string, what: [value: string, weight: number]][] = [];
+        for await (const batch of backend.assignments('chat')) {
+          for (const { id, value, weight } of batch) found.push([id, [value, weight]]);
+        }
+        return Object.fromEntries(found);
+      };
+      const weights = async () => Object.fromEntries(await backend.assignedWeights('chat'));
+      const sticky: FeatureSettings = {
+        variants: ['a', 'b'],
+        rules: [{ id: 'r', when: { group: 'all' }, serve: 'on', sticky: true }],
+      };
+      const kept = async (subject: string) =>
+        (await held('chat', subject))?.facts.assigned(subject);
+
+      test('is kept for each id, and counted by its value', async () => {
+        await create('chat', sticky);
+        const written = await assign([
+          ['ann', 'a'],
+          ['bob', 'b'],
+          ['cid', 'a'],
+        ]);
+        expect(written).toMatchObject({ added: 3, removed: 0, assigned: ['a', 'b', 'a'] });
+        expect(await all()).toEqual({ ann: ['a', 1], bob: ['b', 1], cid: ['a', 1] });
+        expect(await weights()).toEqual({ a: 2, b: 1 });
+        expect([await kept('ann'), await kept('bob'), await kept('dan')]).toEqual(['a', 'b', null]);
+      });
+
+      test('stays, whatever comes later, and is answered', async () => {
+        await create('chat', sticky);
+        await assign([['ann', 'a']]);
+        expect(
+          await assign([
+            ['ann', 'b'],
+            ['ann', 'a'],
+          ]),
+        ).toMatchObject({
+          added: 0,
+          assigned: ['a', 'a'],
+        });
+        expect(
+          await assign([
+            ['bob', 'b'],
+            ['bob', 'a'],
+          ]),
+        ).toMatchObject({
+          added: 1,
+          assigned: ['b', 'b'],
+        });
+        expect(await weights()).toEqual({ a: 1, b: 1 });
+      });
+
+      test('is counted exactly where many assign at once', async () => {
+        await create('chat', sticky);
+        const ids = Array.from({ length: 50 }, (_, n) => `user-${n}`);
+        const each = (value: string) => ids.map((id) => assign([[id, value]]));
+        const written = await Promise.all([...each('a'), ...each('b'), ...each('a')]);
+        const found = await all();
+        const sums = { a: 0, b: 0 };
+        for (const [value] of Object.values(found)) sums[value as 'a' | 'b']++;
+        expect(Object.keys(found)).toHaveLength(50);
+        expect({ a: 0, b: 0, ...(await weights()) }).toEqual(sums);
+        expect(written.reduce((sum, { added }) => sum + added, 0)).toBe(50);
+        for (const [at, { assigned }] of written.entries()) {
+          expect(assigned).toEqual([found[ids[at % 50] as string]?.[0]]);
+        }
+      });
+
+      test('goes to the value that has the least weight, the first of equals', async () => {
+        await create('chat', sticky);
+        const among = ['x', 'y', 'z'];
+        const given = await assign([['1', undefined, 5], ['2', undefined, 2], ['3']], { among });
+        expect(given.assigned).toEqual(['x', 'y', 'z']);
+        const more = [['4'], ['5', undefined, 0.5], ['6'], ['7', undefined, 9], ['8']] as const;
+        expect((await assign(more, { among })).assigned).toEqual(['z', 'y', 'z', 'y', 'z']);
+        expect(await weights()).toEqual({ x: 5, y: 11.5, z: 4 });
+        // A heavier one, and a value of its own, are known at once to those that come after.
+        const last = [['1', undefined, 0.25], ['9', 'z', 100], ['10'], ['11']] as const;
+        expect((await assign(last, { among })).assigned).toEqual(['x', 'z', 'x', 'x']);
+        expect(await weights()).toEqual({ x: 2.25, y: 11.5, z: 104 });
+        expect((await all())['1']).toEqual(['x', 0.25]);
+      });
+
+      test('balances any weights, as one that adds them up finds it', async () => {
+        await create('chat', sticky);
+        const among = Array.from({ length: 7 }, (_, n) => `bucket ${n}`);
+        const sums = new Map(among.map((value) => [value, 0]));
+        for (let batch = 0; batch < 3; batch++) {
+          const subjects = Array.from({ length: 300 }, (_, n) => {
+            return [`user-${batch}-${n}`, undefined, 1 + ((n * 7919 + batch) % 13)] as const;
+          });
+          const { assigned } = await assign(subjects, { among });
+          for (const [at, [, , weight]] of subjects.entries()) {
+            const [least] = [...sums].reduce((one, other) => (other[1] < one[1] ? other : one));
+            expect(assigned[at]).toBe(least);
+            sums.set(least, (sums.get(least) as number) + weight);
+          }
+        }
+        expect(await weights()).toEqual(Object.fromEntries(sums));
+      });
+
+      test('is refused where the feature is another, or there are too many', async () => {
+        await expect(assign([['ann', 'a']])).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+        const { id } = await create('chat', sticky);
+        for (const expected of [{ id: 'other' }, { id, revision: 2 }]) {
+          await expect(assign([['ann', 'a']], { expect: expected })).rejects.toMatchObject({
+            code: 'CONFLICT',
+          });
+        }
+        const many = Array.from(
+          { length: MEMBERS_PER_WRITE + 1 },
+          (_, n) => [`${n}`, 'a'] as const,
+        );
+        await expect(assign(many)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+        await expect(assign([['ann']])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+        expect(await all()).toEqual({});
+        expect((await assign(many.slice(1), { expect: { id, revision: 1 } })).added).toBe(1_000);
+        expect(await weights()).toEqual({ a: 1_000 });
+      });
+
+      test('moves no head and no token, and leaves no change', async () => {
+        await create('chat', sticky);
+        const before = [await head('chat'), await backend.token()];
+        await assign([['ann', 'a']]);
+        expect([await head('chat'), await backend.token()]).toEqual(before);
+        expect(await backend.history('chat', { limit: 10 })).toHaveLength(1);
+      });
+
+      test('is released with a write of the document, and given back', async () => {
+        const first = await create('chat', sticky);
+        await assign([
+          ['ann', 'a', 2],
+          ['bob', 'b'],
+          ['cid', 'a', 0.5],
+        ]);
+        const written = await backend.write({
+          name: 'chat',
+          expect: { id: first.id, revision: 1 },
+          document: amendFeature(first, { data: { n: 1 } }),
+          release: ['ann', 'ann', 'dan'],
+        });
+        expect(written.removed).toBe(1);
+        expect(await all()).toEqual({ bob: ['b', 1], cid: ['a', 0.5] });
+        expect(await weights()).toEqual({ a: 0.5, b: 1 });
+        expect([await kept('ann'), await kept('bob')]).toEqual([null, 'b']);
+        expect((await assign([['ann', 'b']])).assigned).toEqual(['b']);
+        expect(await kept('ann')).toBe('b');
+      });
+
+      test('goes with its feature, and comes back with its id', async () => {
+        const first = await create('chat', sticky);
+        await assign([['ann', 'a']]);
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        await expect(all()).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+        await expect(weights()).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+        await create('chat', sticky, 'another');
+        expect([await all(), await weights(), await kept('ann')]).toEqual([{}, {}, null]);
+        const again = { ...first, revision: 2 };
+        await backend.write({ name: 'chat', expect: { id: 'another' }, document: again });
+        expect([await all(), await weights(), await kept('ann')]).toEqual([
+          { ann: ['a', 1] },
+          { a: 1 },
+          'a',
+        ]);
+      });
+
+      test('is any text, of any id', async () => {
+        await create('chat', sticky);
+        const ids = ['__proto__', 'a:b', 'a b', '😀', '0', '%s'];
+        for (const id of ids) await assign([[id, `value of ${id}`, 1e-6]]);
+        expect(await all()).toEqual(
+          Object.fromEntries(ids.map((id) => [id, [`value of ${id}`, 1e-6]])),
+        );
+        expect(await kept('😀')).toBe('value of 😀');
+      });
+
+      test('is not asked about where the feature keeps nothing', async () => {
+        await create('chat');
+        await assign([['ann', 'a']]);
+        expect(await isEnabled('chat', 'ann')).toBe(false);
       });
     });
 

@@ -14,9 +14,9 @@ import { holds, ids } from '../property.js';
 const AT_199_999 = 'user-4904438';
 const AT_200_000 = 'user-8210';
 
-const NOBODY: Facts = { isMember: () => false };
-const EVERYBODY: Facts = { isMember: () => true };
-const UNKNOWN: Facts = { isMember: () => undefined };
+const NOBODY: Facts = { isMember: () => false, assigned: () => null };
+const EVERYBODY: Facts = { isMember: () => true, assigned: () => null };
+const UNKNOWN: Facts = { isMember: () => undefined, assigned: () => null };
 
 const SURROUNDINGS: Surroundings = {
   identify: (object) => (object as { id?: unknown }).id,
@@ -229,7 +229,7 @@ describe('ids', () => {
     (subject) => {
       const asked: string[] = [];
       const isMember = (id: string) => asked.push(id) > 0;
-      expect(decided({}, subject, { isMember }).enabled).toBe(true);
+      expect(decided({}, subject, { isMember, assigned: () => null }).enabled).toBe(true);
       expect(asked).toEqual(['42']);
     },
   );

@@ -74,12 +74,16 @@ const subject = fc.constantFrom<unknown>(
   { plan: 'pro' },
 );
 
-const facts = fc.constantFrom(true, false, undefined).map((answer) => ({ isMember: () => answer }));
+const facts = fc
+  .constantFrom(true, false, undefined)
+  .map((answer) => ({ isMember: () => answer, assigned: () => null }));
 
 const required = compile(createFeature('other', 'id', { percentage: 100, excluded: ['bob'] }));
 const others = {
   get: (name: string) =>
-    name === 'other' ? { compiled: required, facts: { isMember: () => false } } : undefined,
+    name === 'other'
+      ? { compiled: required, facts: { isMember: () => false, assigned: () => null } }
+      : undefined,
 };
 
 const answering = (steps: readonly ExplainedStep[]) =>
@@ -115,7 +119,7 @@ describe('an explanation', () => {
     const { steps } = explain(
       feature,
       { id: 'ann', plan: 'free' },
-      { isMember: () => false },
+      { isMember: () => false, assigned: () => null },
       SURROUNDINGS,
       others,
     );
@@ -148,7 +152,13 @@ describe('an explanation', () => {
 
   it('says that a document can not be read', () => {
     const unreadable = compileUnreadable('f', new HanoiError('CORRUPT_FEATURE', 'no'));
-    const { steps } = explain(unreadable, 'ann', { isMember: () => false }, SURROUNDINGS, others);
+    const { steps } = explain(
+      unreadable,
+      'ann',
+      { isMember: () => false, assigned: () => null },
+      SURROUNDINGS,
+      others,
+    );
     expect(answering(steps)).toMatchObject([
       { why: 'Its document can not be read (CORRUPT_FEATURE).' },
     ]);

@@ -1,5 +1,5 @@
 import { crc32, hash, saltOf } from '../../lib/domain/bucketing.js';
-import { compile, decide, type Surroundings } from '../../lib/domain/decide.js';
+import { compile, decide, type Facts, type Surroundings } from '../../lib/domain/decide.js';
 import type { Feature } from '../../lib/domain/feature.js';
 import { createFeature, type FeatureSettings, parseFeature } from '../../lib/domain/validate.js';
 import type { ConditionSettings, RuleSettings } from '../../lib/index.js';
@@ -17,13 +17,13 @@ const SURROUNDINGS: Surroundings = {
   segmentOf: (segment, subject) => (subject as Record<string, string>)[segment],
   unreadableSubject: (_, cause) => unreadable.push(cause),
 };
-const NOBODY = { isMember: () => false };
-const EVERYBODY = { isMember: () => true };
+const NOBODY = { isMember: () => false, assigned: () => null };
+const EVERYBODY = { isMember: () => true, assigned: () => null };
 
 const decided = (
   settings: FeatureSettings,
   subject: unknown,
-  facts: { isMember(id: string): boolean | undefined } = NOBODY,
+  facts: Facts = NOBODY,
   surroundings: Partial<Surroundings> = {},
 ) =>
   decide(compile(createFeature('f', 'id', settings)), subject, facts, {
@@ -313,7 +313,7 @@ describe('a rule', () => {
   });
 
   it('takes no member from being looked up where it answers', () => {
-    const unknown = { isMember: () => undefined };
+    const unknown = { isMember: () => undefined, assigned: () => null };
     expect(decided({ rules: [rule(everyone)] }, 'ann', unknown).enabled).toBe(true);
     expect(decided({ rules: [rule({ users: ['bob'] })] }, 'ann', unknown).code).toBe(
       'NEEDS_LOOKUP',

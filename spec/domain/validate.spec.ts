@@ -276,9 +276,16 @@ describe('a document', () => {
   });
 
   it.each([
-    ['buckets', { buckets: [1] }],
+    ['buckets', { buckets: ['1'] }],
+    [
+      'percentage',
+      {
+        bucketing: 'population',
+        percentage: { points: [{ at: '2026-01-01T00:00:00Z', percentage: 1 }] },
+      },
+    ],
     ['percentage.points', { percentage: { points: [] } }],
-    ['bucketing', { bucketing: 'population' }],
+    ['bucketing', { bucketing: 'tomorrow' }],
     ['revision', { revision: 0 }],
     ['revision', { revision: '7' }],
     ['revision', { revision: 2 ** 53 }],

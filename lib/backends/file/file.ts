@@ -338,8 +338,10 @@ export class FileBackend extends StateSource<FileState> implements Backend {
         if (isLost && write.expect !== 'absent') throw notApplied(write.name, lost(this.path));
         const requestId = write.requestId ?? crypto.randomUUID();
         if (write.requestId === undefined) drawn.add(requestId);
-        const { written, event } = store.write({ ...write, requestId });
-        isChanged ||= event !== undefined || write.requestId !== undefined;
+        // To assign once more does nothing more: it needs no request.
+        const applied = store.write('assign' in write ? write : { ...write, requestId });
+        const { written } = applied;
+        isChanged ||= applied.isChanged || write.requestId !== undefined;
         done.push((doubt) => {
           if (doubt === undefined) succeed(written);
           else reject(outcomeUnknown(write.name, requestId, doubt));

@@ -13,7 +13,14 @@ import {
 } from './connection.js';
 import type { Keys } from './keys.js';
 import type { Pulse } from './pulse.js';
-import { compileStored, documentPart, parseHead, parseStored, type StoredText } from './stored.js';
+import {
+  compileStored,
+  documentPart,
+  parseAssignment,
+  parseHead,
+  parseStored,
+  type StoredText,
+} from './stored.js';
 
 /**
  * Where membership is answered: `asked` of the server at each check; or here, once the members are
@@ -70,6 +77,8 @@ class Group {
   ids: (string | undefined)[] = [];
   /** The ids that there are, as they are sent. */
   known: string[] = [];
+  /** How many of the commands that are sent ask about members; the others, what was assigned. */
+  memberCommands = 0;
   /** Undefined until what was read belongs together; null where there is no such feature. */
   found: readonly HeldFeature[] | null | undefined;
 
@@ -94,13 +103,23 @@ class Group {
     }
   }
 
-  /** Found, with what is known of the members: all of them, or a flag for each known id. */
-  find(members: ReadonlySet<string> | undefined, flags: readonly unknown[] = []): void {
+  /**
+   * Found, with what is known of the members: all of them, or a flag for each known id; and of what
+   * was assigned, for each known id too.
+   */
+  find(
+    members: ReadonlySet<string> | undefined,
+    flags: readonly unknown[] = [],
+    assigned: readonly (string | null)[] = [],
+  ): void {
     const { head, compiled } = this.definition as Definition;
     let at = 0;
     this.found = this.ids.map((id) => {
-      const isIn = id !== undefined && members === undefined && Number(flags[at++]) === 1;
-      return new Answer(this.name, head, compiled, members, id, isIn);
+      const place = id === undefined ? -1 : at++;
+      const isIn = place !== -1 && members === undefined && Number(flags[place]) === 1;
+      const value = assigned[place];
+      const bare = typeof value === 'string' ? parseAssignment('', value).value : value;
+      return new Answer(this.name, head, compiled, members, id, isIn, bare);
     });
   }
 
@@ -125,7 +144,8 @@ class Group {
 /** All that is asked in one turn of the event loop: it travels together. */
 class Turn {
   readonly groups = new Map<string, Group>();
-  readonly several: { readonly names: readonly string[]; readonly ask: Ask }[] = [];
+  /** What was asked of several features at one moment, by their names. */
+  readonly several = new Map<string, { readonly names: readonly string[]; readonly asks: Ask[] }>();
   readonly all: Ask[] = [];
   isOver: boolean = false;
 
@@ -138,7 +158,10 @@ class Turn {
       const view = known([name]);
       for (const ask of asks) end(ask, view);
     }
-    for (const { names, ask } of this.several) end(ask, known(names));
+    for (const { names, asks } of this.several.values()) {
+      const view = known(names);
+      for (const ask of asks) end(ask, view);
+    }
     for (const ask of this.all) end(ask, known('all'));
   }
 }
@@ -153,6 +176,8 @@ class Answer implements View, HeldFeature, Facts {
     private readonly members: ReadonlySet<string> | undefined,
     private readonly id: string | undefined,
     private readonly isIn: boolean,
+    /** What the id was assigned. */
+    private readonly value?: string | null,
   ) {}
 
   get facts(): Facts {
@@ -174,6 +199,10 @@ class Answer implements View, HeldFeature, Facts {
   isMember(id: string): boolean | undefined {
     if (this.members !== undefined) return this.members.has(id);
     return id === this.id ? this.isIn : undefined;
+  }
+
+  assigned(id: string): string | null | undefined {
+    return id === this.id ? this.value : undefined;
   }
 }
 
@@ -254,7 +283,10 @@ export class Checks {
       const turn = this.open();
       const ask = { idOf, resolve, reject };
       if (names.length !== 1) {
-        turn.several.push({ names, ask });
+        const key = JSON.stringify(names);
+        const several = turn.several.get(key);
+        if (several === undefined) turn.several.set(key, { names, asks: [ask] });
+        else several.asks.push(ask);
         return;
       }
       const name = names[0] as string;
@@ -374,7 +406,11 @@ export class Checks {
     if (held.length > 0) works.push(this.answerEach(turn, held));
     // These wait for their definitions; those need not wait with them.
     if (others.length > 0) works.push(this.answerEach(turn, others));
-    for (const { names, ask } of turn.several) works.push(this.answerSeveral(turn, names, ask));
+    for (const { names, asks } of turn.several.values()) {
+      for (let from = 0; from < asks.length; from += MOST_ASKED) {
+        works.push(this.answerSeveral(turn, names, asks.slice(from, from + MOST_ASKED)));
+      }
+    }
     if (turn.all.length > 0) works.push(this.answerAll(turn));
     await Promise.all(works);
   }
@@ -390,12 +426,12 @@ export class Checks {
   }
 
   /** Several features at one moment. */
-  private async answerSeveral(turn: Turn, names: readonly string[], ask: Ask): Promise<void> {
+  private async answerSeveral(turn: Turn, names: readonly string[], asks: Ask[]): Promise<void> {
     for (let isRestless = false; !turn.isOver; isRestless = true) {
-      const groups = Array.from(new Set(names), (name) => new Group(name, [ask], isRestless));
+      const groups = Array.from(new Set(names), (name) => new Group(name, asks, isRestless));
       await this.lookAtOnce(groups);
       if (groups.every(({ found }) => found !== undefined)) {
-        ask.resolve(answersAt(groups, 0));
+        for (const [at, { resolve }] of asks.entries()) resolve(answersAt(groups, at));
         return;
       }
     }
@@ -514,8 +550,13 @@ export class Checks {
     const { head, held } = definition;
     if (head === undefined) return isGood ? [] : [['hexists', this.keys.features, group.name]];
     const isKnown = head.members === 0 || held?.stamp === head.members;
-    if (group.known.length === 0 || (isKnown && !group.isRestless)) return [];
-    return inParts('smismember', this.keys.membersOf(head.id), group.known);
+    const isAsked = group.known.length > 0 && (!isKnown || group.isRestless);
+    const commands = isAsked
+      ? inParts('smismember', this.keys.membersOf(head.id), group.known)
+      : [];
+    group.memberCommands = commands.length;
+    if (!definition.compiled.isAssigned) return commands;
+    return [...commands, ...inParts('hmget', this.keys.assigned + head.id, group.known)];
   }
 
   /** Takes up the definition that was read, and finds it where no more need be known. */
@@ -547,6 +588,8 @@ export class Checks {
     this.definitions.set(group.name, definition);
     if (stored.problem !== undefined) this.tell('corrupt', stored.problem);
     group.readIds(definition);
+    // What was assigned has to be asked first.
+    if (definition.compiled.isAssigned && group.known.length > 0) return;
     if (stored.head === undefined || stored.head.members === 0) group.find(NOBODY);
     else if (group.known.length === 0) group.find(undefined);
   }
@@ -555,15 +598,15 @@ export class Checks {
   private conclude(
     group: Group,
     text: string | null,
-    members: readonly unknown[],
+    replies: readonly unknown[],
     sentAt: number,
   ): void {
     const definition = group.definition as Definition;
-    const problem = members.find((reply) => reply instanceof Error);
+    const problem = replies.find((reply) => reply instanceof Error);
     if (definition.head === undefined) {
       if (problem !== undefined) throw problem;
       // Off, as long as it is without a head.
-      const isThere = members.length === 0 ? definition.hasDocument : Number(members[0]) === 1;
+      const isThere = replies.length === 0 ? definition.hasDocument : Number(replies[0]) === 1;
       definition.isOutdated = text !== definition.text || isThere !== definition.hasDocument;
       if (!definition.isOutdated) group.find(NOBODY);
       return;
@@ -578,12 +621,15 @@ export class Checks {
       return;
     }
     if (problem !== undefined) throw problem;
+    const members = replies.slice(0, group.memberCommands);
+    const assigned = replies.slice(group.memberCommands).flat() as (string | null)[];
     const stamp = definition.head.members;
-    if (stamp === 0) group.find(NOBODY);
+    if (stamp === 0) group.find(NOBODY, [], assigned);
     else if (group.known.length === 0) group.find(undefined);
-    else if (definition.held?.stamp === stamp) group.find(definition.held.ids);
+    else if (definition.held?.stamp === stamp) group.find(definition.held.ids, [], assigned);
     else if (members.length > 0) {
-      group.find(undefined, members.length === 1 ? (members[0] as number[]) : members.flat());
+      const flags = members.length === 1 ? (members[0] as number[]) : members.flat();
+      group.find(undefined, flags, assigned);
       if (!definition.isAsked) this.background.want(group.name, () => this.hold(group.name));
     }
   }

@@ -12,6 +12,7 @@ export type CommandName =
   | 'hget'
   | 'hkeys'
   | 'hmget'
+  | 'hscan'
   | 'hvals'
   | 'mget'
   | 'pexpire'

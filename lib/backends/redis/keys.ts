@@ -7,6 +7,9 @@ export class Keys {
   readonly token: string;
   /** What the keys of members begin with; the feature's id follows. */
   readonly users: string;
+  /** The same of what was assigned to ids, and of the weight of each value. */
+  readonly assigned: string;
+  readonly weights: string;
   readonly channel: string;
   private readonly tag: string;
 
@@ -23,6 +26,8 @@ export class Keys {
     this.heads = `${this.tag}heads`;
     this.token = `${this.tag}token`;
     this.users = `${this.tag}users:`;
+    this.assigned = `${this.tag}assigned:`;
+    this.weights = `${this.tag}weights:`;
     this.channel = `${this.tag}changes`;
   }
 

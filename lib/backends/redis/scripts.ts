@@ -57,15 +57,17 @@ return replies
  *
  * KEYS  1 features, 2 heads, 3 token, 4 the feature's stream of such changes, 5 the log of such
  *       changes, 6 the request, 7 what the keys of members begin with, 8 the channel, 9 the request
- *       of the batch that this was in before
+ *       of the batch that this was in before, 10 what the keys of assignments begin with, 11 those
+ *       of their weights
  * ARGV  1 deadline (Unix ms by this server; 0, which is always late, to ask for its time, and
  *       whether its user may do all of this: a write must not stop half-way for that), 2 epoch of
  *       a store without a token, 3 name, 4 'absent', 'present' or 'id', 5 the expected id, 6 the expected revision or '',
  *       7 'put', 'remove' or 'members', 8 document, 9 its id, 10 its revision,
  *       11 length of the streams, 12 ms that members set aside are kept, 13 ms that the answer is
  *       remembered, 14 who and why (JSON), 15 'one' write, or a batch in which 'each' id is a write,
- *       16 how many ids to add, 17 how many other features it was decided by, then of each of these
- *       its name and the first three parts of its head, or '', then the ids to add, and to remove
+ *       16 how many ids to add, 17 to remove, 18 how many other features it was decided by, then of
+ *       each of these its name and the first three parts of its head, or '', then the ids to add, to
+ *       remove, and to release from what they were assigned
  *
  * Returns { 'done', now, answer }, with now in Unix ms and the answer in lines (name, head, how
  * many were added, and removed; of a batch, then a 1 or 0 for each id, whether it changed); or
@@ -80,6 +82,7 @@ return replies
  */
 export const WRITE = script(`
 local features, heads, token, stream, log, request, users, channel = unpack(KEYS)
+local assigned, weights = KEYS[10], KEYS[11]
 local name, operation, id, isBatch = ARGV[3], ARGV[7], ARGV[9], ARGV[15] == 'each'
 
 local function whole(number) return string.format('%.0f', number) end
@@ -124,7 +127,7 @@ else
   if operation == 'members' and not (oldId and before) then return { 'corrupt', now } end
 end
 
-for at = 18, 17 + 2 * ARGV[17], 2 do
+for at = 19, 18 + 2 * ARGV[18], 2 do
   local other = redis.call('HGET', heads, ARGV[at])
   if ARGV[at + 1] ~= (other and string.match(other, '^(.*):%d+$') or '') then
     return { 'changed', now, ARGV[at] }
@@ -151,7 +154,7 @@ end
 redis.call('XLEN', stream)
 
 local added, removed, flags = {}, {}, {}
-local first = 18 + 2 * ARGV[17]
+local first = 19 + 2 * ARGV[18]
 local function pick(list, total, known)
   if total == 0 then return end
   local ids = { unpack(ARGV, first, first + total - 1) }
@@ -167,13 +170,27 @@ local function pick(list, total, known)
     if isBatch then flags[#flags + 1] = changes and '1' or '0' end
   end
 end
-local toAdd = tonumber(ARGV[16])
-pick(added, toAdd, 0)
-pick(removed, #ARGV - first + 1, 1)
+pick(added, tonumber(ARGV[16]), 0)
+pick(removed, tonumber(ARGV[17]), 1)
+local released, sums = {}, {}
+local toRelease = #ARGV - first + 1
+if toRelease > 0 then
+  local ids = { unpack(ARGV, first, #ARGV) }
+  for at, value in ipairs(redis.call('HMGET', assigned .. id, unpack(ids))) do
+    if type(value) == 'string' and not released[ids[at]] then
+      released[ids[at]] = true
+      released[#released + 1] = ids[at]
+      local bare, weight = string.match(value, '^(.*)\\n(.*)$')
+      bare = bare or value
+      sums[bare] = (sums[bare] or redis.call('HGET', weights .. id, bare) or 0) - (weight or 1)
+    end
+  end
+end
 local moved = #added + #removed > 0
 
 local function done(after)
-  local answer = table.concat({ name, after, #added, #removed, table.concat(flags) }, '\\n')
+  local gone = #removed + #released
+  local answer = table.concat({ name, after, #added, gone, table.concat(flags) }, '\\n')
   redis.call('SET', request, answer, 'PX', ARGV[13])
   return { 'done', now, answer }
 end
@@ -237,14 +254,20 @@ redis.call('SET', token, table.concat({
 if #added > 0 then redis.call('SADD', set, unpack(added)) end
 if #removed > 0 then redis.call('SREM', set, unpack(removed)) end
 if oldId and oldId ~= id or operation == 'remove' and oldId then
-  redis.call('PEXPIRE', users .. oldId, ARGV[12])
+  for _, kept in ipairs({ users, assigned, weights }) do
+    redis.call('PEXPIRE', kept .. oldId, ARGV[12])
+  end
 end
 if operation == 'remove' then
   redis.call('HDEL', features, name)
   redis.call('HDEL', heads, name)
 else
   if operation == 'put' then
-    redis.call('PERSIST', set)
+    for _, kept in ipairs({ users, assigned, weights }) do redis.call('PERSIST', kept .. id) end
+    if #released > 0 then redis.call('HDEL', assigned .. id, unpack(released)) end
+    for value, sum in pairs(sums) do
+      redis.call('HSET', weights .. id, value, string.format('%.17g', sum))
+    end
     redis.call('HSET', features, name, ARGV[8])
   end
   redis.call('HSET', heads, name, after)
@@ -252,4 +275,101 @@ end
 
 redis.call('PUBLISH', channel, table.concat({ name, kind, after }, '\\n'))
 return done(after)
+`);
+
+/**
+ * Assigns values to ids that have none. It moves no head and leaves no change: what is assigned stays.
+ *
+ * KEYS  1 heads, 2 what the keys of assignments begin with, 3 those of their weights, 4 the request
+ * ARGV  1 deadline (Unix ms by this server; 0 to ask for its time), 2 name, 3 'present' or 'id',
+ *       4 the expected id, 5 the expected revision or '', 6 ms that the request is remembered, or
+ *       0, 7 how many values there are to choose among, then these, then of each id itself, the
+ *       value, or '' for the lightest, and the weight
+ *
+ * Returns { 'done', now, answer }, with the answer in lines (name, head, how many had none, and
+ * the value of each id); or { refusal, now } and nothing has changed: 'late', 'missing', 'changed',
+ * 'corrupt'. An assignment is its value, and where that is not 1, a line break and the weight.
+ */
+export const ASSIGN = script(`
+local heads, assigned, weights, request = unpack(KEYS)
+local name = ARGV[2]
+
+local time = redis.call('TIME')
+local now = string.format('%.0f', math.floor((time[1] * 1000000 + time[2]) / 1000))
+if tonumber(now) > tonumber(ARGV[1]) then return { 'late', now } end
+
+local head = redis.call('HGET', heads, name)
+if not head then return { 'missing', now } end
+local id, revision = string.match(head, '^(.*):(%d+):%d+:%d+$')
+if not id then return { 'corrupt', now } end
+if ARGV[3] == 'id' and (ARGV[4] ~= id or (ARGV[5] ~= '' and ARGV[5] ~= revision)) then
+  return { 'changed', now }
+end
+
+local sums = {}
+local all = redis.call('HVALS', weights .. id)
+for at, value in ipairs(redis.call('HKEYS', weights .. id)) do sums[value] = tonumber(all[at]) end
+
+local choices = tonumber(ARGV[7])
+-- A binary heap of places among the choices, the lightest at its top; made anew when it is needed.
+local heap
+local function isLighter(one, other)
+  local difference = (sums[ARGV[7 + one]] or 0) - (sums[ARGV[7 + other]] or 0)
+  return difference < 0 or (difference == 0 and one < other)
+end
+local function sink(at)
+  local place = heap[at]
+  while 2 * at <= choices do
+    local child = 2 * at
+    if child < choices and isLighter(heap[child + 1], heap[child]) then child = child + 1 end
+    if not isLighter(heap[child], place) then break end
+    heap[at] = heap[child]
+    at = child
+  end
+  heap[at] = place
+end
+local function lightest()
+  if not heap then
+    heap = {}
+    for at = 1, choices do heap[at] = at end
+    for at = math.floor(choices / 2), 1, -1 do sink(at) end
+  end
+  return ARGV[7 + heap[1]]
+end
+
+local first = 8 + choices
+local ids = {}
+for at = first, #ARGV, 3 do ids[#ids + 1] = ARGV[at] end
+local found = redis.call('HMGET', assigned .. id, unpack(ids))
+local known, values, fresh, changed, added = {}, {}, {}, {}, 0
+for place, each in ipairs(ids) do
+  local given, weight = ARGV[first + 3 * place - 2], ARGV[first + 3 * place - 1]
+  local text = known[each] or found[place]
+  local value, before
+  -- What is not there is another thing in ioredis-mock.
+  if type(text) ~= 'string' then text = nil end
+  if text then
+    value, before = string.match(text, '^(.*)\\n(.*)$')
+    value, before = value or text, before or 1
+  else
+    value, before = given ~= '' and given or lightest(), 0
+    added = added + 1
+  end
+  values[place] = value
+  local after = weight == '1' and value or value .. '\\n' .. weight
+  if after ~= text then
+    known[each] = after
+    fresh[#fresh + 1] = each
+    fresh[#fresh + 1] = after
+    sums[value] = (sums[value] or 0) + weight - before
+    changed[value] = true
+    if heap and not text and given == '' then sink(1) else heap = nil end
+  end
+end
+if #fresh > 0 then redis.call('HSET', assigned .. id, unpack(fresh)) end
+for value in pairs(changed) do
+  redis.call('HSET', weights .. id, value, string.format('%.17g', sums[value]))
+end
+if ARGV[6] ~= '0' then redis.call('SET', request, '', 'PX', ARGV[6]) end
+return { 'done', now, table.concat({ name, head, added, unpack(values) }, '\\n') }
 `);

@@ -11,6 +11,7 @@ import {
   refuseUnknownOptions,
 } from '../../errors.js';
 import {
+  type Assignment,
   type Backend,
   type Change,
   type ChangeEvent,
@@ -34,6 +35,7 @@ import { compareIds, Loader } from './loader.js';
 import { Pulse } from './pulse.js';
 import { Replicas } from './replicas.js';
 import {
+  parseAssignment,
   parseChange,
   parseEvent,
   parseHead,
@@ -232,19 +234,33 @@ export abstract class RedisStorage implements Backend {
     }
   }
 
-  async *members(name: string): AsyncIterable<readonly string[]> {
-    const id = await this.idOf(name);
-    let cursor = '0';
-    do {
-      const [page, head] = await this.query([
-        ['sscan', this.keys.membersOf(id), cursor, 'COUNT', MEMBERS_PER_WRITE],
+  members(name: string): AsyncIterable<readonly string[]> {
+    return this.scan('sscan', this.keys.users, name);
+  }
+
+  async *assignments(name: string): AsyncIterable<readonly Assignment[]> {
+    for await (const page of this.scan('hscan', this.keys.assigned, name)) {
+      const batch: Assignment[] = [];
+      for (let at = 0; at + 1 < page.length; at += 2) {
+        batch.push(parseAssignment(page[at] as string, page[at + 1] as string));
+      }
+      yield batch;
+    }
+  }
+
+  async assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
+    for (;;) {
+      const id = await this.idOf(name);
+      const [values, weights, head] = await this.query([
+        ['hkeys', this.keys.weights + id],
+        ['hvals', this.keys.weights + id],
         ['hget', this.keys.heads, name],
       ]);
-      if (parseHead(head as string | null)?.id !== id) throw changedMeanwhile(name);
-      const [next, ids] = page as [string, string[]];
-      if (ids.length > 0) yield ids;
-      cursor = next;
-    } while (cursor !== '0');
+      if (parseHead(head as string | null)?.id !== id) continue;
+      return new Map(
+        (values as string[]).map((each, at) => [each, Number((weights as string[])[at])]),
+      );
+    }
   }
 
   history(name: string, options: HistoryOptions): Promise<Change[]> {
@@ -351,6 +367,26 @@ export abstract class RedisStorage implements Backend {
 
   private tell(kind: HealthEvent['kind'], cause?: HanoiError): void {
     for (const each of this.watchers) each({ kind, health: this.health(), cause });
+  }
+
+  /** All that a key under the feature's id holds, in pages. */
+  private async *scan(
+    command: 'sscan' | 'hscan',
+    prefix: string,
+    name: string,
+  ): AsyncGenerator<readonly string[]> {
+    const id = await this.idOf(name);
+    let cursor = '0';
+    do {
+      const [page, head] = await this.query([
+        [command, prefix + id, cursor, 'COUNT', MEMBERS_PER_WRITE],
+        ['hget', this.keys.heads, name],
+      ]);
+      if (parseHead(head as string | null)?.id !== id) throw changedMeanwhile(name);
+      const [next, items] = page as [string, string[]];
+      if (items.length > 0) yield items;
+      cursor = next;
+    } while (cursor !== '0');
   }
 
   /** The features in portions whose members the server can send without keeping others waiting. */

@@ -2,7 +2,7 @@ import { type CompiledFeature, compile, compileUnreadable } from '../../domain/d
 import type { Feature } from '../../domain/feature.js';
 import { parseFeature } from '../../domain/validate.js';
 import { HanoiError, withoutValue } from '../../errors.js';
-import type { Change, ChangeEvent, Head, Stored, Token } from '../backend.js';
+import type { Assignment, Change, ChangeEvent, Head, Stored, Token } from '../backend.js';
 
 /** Longer documents are refused at the write, and unread where somebody else has stored one. */
 export const LONGEST_DOCUMENT = 1_000_000;
@@ -27,6 +27,12 @@ export function parseHead(text: string | null): Head | undefined {
     document: Number(document),
     members: Number(members),
   });
+}
+
+/** `value`, or `value\nweight`, as the assign script puts it together. */
+export function parseAssignment(id: string, text: string): Assignment {
+  const [value = '', weight = '1'] = text.split('\n');
+  return { id, value, weight: Number(weight) };
 }
 
 /** The part of a head's text that moves with the document alone. */

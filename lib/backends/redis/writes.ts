@@ -10,18 +10,20 @@ import {
   shown,
 } from '../../errors.js';
 import {
+  type AssignmentsWrite,
   type Head,
   KEEP_REMOVED_MS,
   MEMBERS_PER_WRITE,
   type MembersWrite,
   REQUEST_MEMORY_MS,
+  type RecordedWrite,
   type Write,
   type Written,
 } from '../backend.js';
 import { type Connection, now, Refusal } from './connection.js';
 import type { Keys } from './keys.js';
 import type { Replicas } from './replicas.js';
-import { WRITE } from './scripts.js';
+import { ASSIGN, type Script, WRITE } from './scripts.js';
 import { LONGEST_DOCUMENT, parseHead } from './stored.js';
 
 /** After a connection broke under a write: before it is tried again. */
@@ -38,7 +40,7 @@ type Reply =
 const IN_BATCH = /^([-0-9a-f]{36}\/each)\/(\d+)$/;
 
 /** What a write did; of a batch, also whether each of its ids changed: a 1 or 0 for each. */
-interface Answer extends Written {
+interface Answer extends Omit<Written, 'assigned'> {
   readonly flags: string;
 }
 
@@ -93,6 +95,7 @@ export class Writes {
 
   /** As the contract has it of `write`. */
   async apply(write: Write): Promise<Written> {
+    if ('assign' in write) return this.assign(write);
     if (isOfOneMember(write)) return this.join(write);
     // What was asked before is sent before.
     this.flush(write.name);
@@ -100,7 +103,7 @@ export class Writes {
     const answer = await this.run(write, requestId, 'one');
     const { head, added, removed, flags } = answer;
     const place = flags === '' ? null : IN_BATCH.exec(requestId);
-    if (place === null) return { head, added, removed };
+    if (place === null) return { head, added, removed, assigned: [] };
     return ofBatch(added > 0 ? 'add' : 'remove', head, flags, Number(place[2]));
   }
 
@@ -134,12 +137,58 @@ export class Writes {
     batch?.send((write, requestId) => this.run(write, requestId, 'each'));
   }
 
-  private async run(write: Write, requestId: string, mode: 'one' | 'each'): Promise<Answer> {
+  private async assign(write: AssignmentsWrite): Promise<Written> {
+    const { name, expect, assign, among = [] } = write;
+    refuseMany(name, assign.length);
+    if (among.length === 0 && assign.some(({ value }) => value === undefined)) {
+      throw refused(name, 'a value, or some to choose among', undefined);
+    }
+    const requestId = crypto.randomUUID();
+    const request = this.keys.request(requestId);
+    const answer = await this.send(
+      name,
+      requestId,
+      ASSIGN,
+      [this.keys.heads, this.keys.assigned, this.keys.weights, request],
+      [
+        name,
+        ...expectedOf(expect),
+        this.replicas === undefined ? 0 : REQUEST_MEMORY_MS,
+        among.length,
+        ...among,
+        ...assign.flatMap(({ id, value = '', weight = 1 }) => [id, value, weight]),
+      ],
+      [request],
+    );
+    const [, head = null, added, ...assigned] = answer.split('\n');
+    return { head: parseHead(head) as Head, added: Number(added), removed: 0, assigned };
+  }
+
+  private async run(
+    write: RecordedWrite,
+    requestId: string,
+    mode: 'one' | 'each',
+  ): Promise<Answer> {
     const { name } = write;
     const text = write.document ? JSON.stringify(write.document) : '';
     refuseUnfit(write, requestId, text);
     const keys = this.keysOf(write, requestId);
     const args = this.argumentsOf(write, requestId, text, mode);
+    // The answer is kept by the name of this request, or of the batch that it was in before.
+    const kept = [...new Set([keys[5], keys[8]])];
+    return answerOf(name, await this.send(name, requestId, WRITE, keys, args, kept));
+  }
+
+  /** Runs the script, its deadline before these arguments, until its outcome is known. */
+  private async send(
+    name: string,
+    requestId: string,
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    /** One of these keys is written with it. */
+    kept: readonly string[],
+  ): Promise<string> {
     const deadline = now() + this.timeoutMs;
     // Whether an attempt is out of which nothing was heard. The next one either gets its answer,
     // by the request id, or finds that it was not applied. And the server knows the deadline, so
@@ -159,7 +208,7 @@ export class Writes {
       const sentAt = now();
       let reply: Reply;
       try {
-        const sent = this.connection.run(WRITE, keys, [until, ...args]);
+        const sent = this.connection.run(script, keys, [until, ...args]);
         reply = (await this.connection.by(deadline, sent)) as Reply;
       } catch (cause) {
         const isRefusal = cause instanceof Refusal;
@@ -181,16 +230,14 @@ export class Writes {
         throw failed(new HanoiError('STORE_TIMEOUT', 'It came to Redis after its deadline.'));
       }
       if (outcome !== 'done') throw refusal(outcome, answer ?? name);
-      const written = answerOf(name, answer as string);
-      // The answer is kept by the name of this request, or of the batch that it was in before.
-      await this.replicas?.confirm([...new Set([keys[5], keys[8]])], deadline).catch((cause) => {
+      await this.replicas?.confirm(kept, deadline).catch((cause) => {
         throw outcomeUnknown(name, requestId, cause);
       });
-      return written;
+      return answer as string;
     }
   }
 
-  private keysOf({ name, document }: Write, requestId: string) {
+  private keysOf({ name, document }: RecordedWrite, requestId: string) {
     const { keys } = this;
     const kind = document === undefined ? 'members' : 'documents';
     return [
@@ -203,25 +250,25 @@ export class Writes {
       keys.users,
       keys.channel,
       keys.request(IN_BATCH.exec(requestId)?.[1] ?? requestId),
+      keys.assigned,
+      keys.weights,
     ] as const;
   }
 
   /** All of the script's ARGV after the deadline. */
   private argumentsOf(
-    write: Write,
+    write: RecordedWrite,
     requestId: string,
     text: string,
     mode: 'one' | 'each',
   ): (string | number)[] {
     const { name, expect, document, actor, note, beside = new Map() } = write;
-    const { add, remove } = membersOf(write);
+    const { add, remove, release } = idsOf(write);
     return [
       // Any random text will do where the store has none yet.
       requestId.replaceAll(':', '').slice(0, 8) || '0',
       name,
-      typeof expect === 'string' ? expect : 'id',
-      typeof expect === 'string' ? '' : expect.id,
-      typeof expect === 'string' ? '' : (expect.revision ?? ''),
+      ...expectedOf(expect),
       document === undefined ? 'members' : document === null ? 'remove' : 'put',
       text,
       document?.id ?? '',
@@ -232,10 +279,12 @@ export class Writes {
       JSON.stringify({ actor, note }),
       mode,
       add.length,
+      remove.length,
       beside.size,
       ...Array.from(beside, ([other, head]) => [other, documentPart(head)]).flat(),
       ...add,
       ...remove,
+      ...release,
     ];
   }
 }
@@ -244,16 +293,27 @@ function documentPart(head: Head | undefined): string {
   return head === undefined ? '' : `${head.id}:${head.revision}:${head.document}`;
 }
 
-function membersOf(write: Write): { add: readonly string[]; remove: readonly string[] } {
+function expectedOf(expect: Write['expect']): [string, string, string | number] {
+  if (typeof expect === 'string') return [expect, '', ''];
+  return ['id', expect.id, expect.revision ?? ''];
+}
+
+function idsOf(write: RecordedWrite) {
   const { add = [], remove = [] } = write.document === null ? {} : write;
-  return { add, remove };
+  const { release = [] } = 'release' in write ? write : {};
+  return { add, remove, release };
+}
+
+/** More come in several writes. */
+function refuseMany(name: string, ids: number): void {
+  if (ids > MEMBERS_PER_WRITE) throw refused(name, `at most ${MEMBERS_PER_WRITE} ids`, ids);
 }
 
 /** INVALID_ARGUMENT for what no backend takes. */
-function refuseUnfit(write: Write, requestId: string, text: string): void {
-  const { add, remove } = membersOf(write);
-  const ids = add.length + remove.length;
-  if (ids > MEMBERS_PER_WRITE) throw refused(write.name, `at most ${MEMBERS_PER_WRITE} ids`, ids);
+function refuseUnfit(write: RecordedWrite, requestId: string, text: string): void {
+  const { add, remove, release } = idsOf(write);
+  refuseMany(write.name, add.length + remove.length);
+  refuseMany(write.name, release.length);
   if (text.length > LONGEST_DOCUMENT) {
     const expected = `a document of at most ${LONGEST_DOCUMENT} characters`;
     throw refused(write.name, expected, text.length);
@@ -264,8 +324,8 @@ function refuseUnfit(write: Write, requestId: string, text: string): void {
 }
 
 /** Whether it lets in or takes out one member, whoever else is there, and is asked the first time. */
-function isOfOneMember(write: Write): write is MembersWrite {
-  const { add, remove } = membersOf(write);
+function isOfOneMember(write: RecordedWrite): write is MembersWrite {
+  const { add, remove } = idsOf(write);
   return (
     write.document === undefined &&
     write.expect === 'present' &&
@@ -283,7 +343,8 @@ function answerOf(name: string, answer: string): Answer {
 /** What one write of a batch did. */
 function ofBatch(kind: 'add' | 'remove', head: Head, flags: string, at: number): Written {
   const changed = Number(flags[at]);
-  return { head, added: 0, removed: 0, [kind === 'add' ? 'added' : 'removed']: changed };
+  const none = { head, added: 0, removed: 0, assigned: [] };
+  return { ...none, [kind === 'add' ? 'added' : 'removed']: changed };
 }
 
 function refusal(outcome: 'exists' | 'missing' | 'changed' | 'corrupt', name: string): HanoiError {
