@@ -12,6 +12,7 @@ export const ERROR_CODES = {
   FEATURE_DISABLED: 'A guard refused: the feature is off for this subject.',
   CORRUPT_FEATURE: 'The stored document cannot be read; it is off and is not overwritten.',
   CONFLICT: 'The feature has changed since it was read; read it again and repeat.',
+  NOT_MARKED: 'That somebody has used a variant could not be kept; the use went on.',
   NOT_APPLIED: 'A write did not reach the store, or the store refused it; nothing has changed.',
   OUTCOME_UNKNOWN: 'A write may have been applied or not; repeating it with `requestId` is safe.',
   BACKEND_NOT_LOCAL: 'A synchronous check was asked of a backend that has to do I/O.',

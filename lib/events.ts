@@ -1,5 +1,6 @@
 import type { ChangeEvent, Health } from './backends/backend.js';
 import { HanoiError, shown } from './errors.js';
+import type { Exposure } from './exposure.js';
 
 /** What `rollout.on` takes: an event's name and what its listeners are given. */
 export interface RolloutEvents {
@@ -10,6 +11,11 @@ export interface RolloutEvents {
    * one event a code, feature and message every `REPORT_EVERY_MS`.
    */
   error: HanoiError;
+  /**
+   * Somebody has used what they were given, for the team's analytics: once for each subject and what
+   * it was given, as far as this process remembers (50,000 of them).
+   */
+  exposure: Exposure;
   /** The store does not answer, or refuses; checks answer by what was known last. */
   degraded: Health;
   /** The store answers again. */
@@ -35,6 +41,7 @@ const MOST_REPORTS = 1_000;
 export class Events {
   private readonly listeners: { readonly [Name in EventName]: Set<Listener<Name>> } = {
     change: new Set(),
+    exposure: new Set(),
     error: new Set(),
     degraded: new Set(),
     recovered: new Set(),

@@ -1,4 +1,6 @@
 export type {
+  Assignment,
+  AssignmentsWrite,
   Backend,
   Change,
   ChangeEvent,
@@ -10,6 +12,7 @@ export type {
   HistoryOptions,
   IdOf,
   Loaded,
+  RecordedWrite,
   Source,
   Staleness,
   Stored,
@@ -46,7 +49,14 @@ export type { Subject } from './domain/subject.js';
 export type { FeatureSettings } from './domain/validate.js';
 export { ERROR_CODES, type ErrorCode, HanoiError } from './errors.js';
 export type { RolloutEvents } from './events.js';
+export type { Exposure } from './exposure.js';
 export type { FeatureMap } from './feature-map.js';
+export type {
+  BooleanHandle,
+  Handle,
+  Implementations,
+  ImplementationsOptions,
+} from './implementations.js';
 export { Rollout, type RolloutOptions, type Subjects } from './rollout.js';
 export type { Snapshot, SnapshotEntry } from './snapshot.js';
 export type { MembersOptions, WriteOptions } from './writer.js';

@@ -1,4 +1,5 @@
 import type {
+  Backend,
   Change,
   Health,
   HealthEvent,
@@ -55,7 +56,18 @@ import {
 } from './errors.js';
 import { type EventName, Events, type Listener } from './events.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
+import {
+  type BooleanHandle,
+  booleanHandleOf,
+  type Chooser,
+  type Handle,
+  handleOf,
+  type Implementations,
+  type ImplementationsOptions,
+  type TakingTheSame,
+} from './implementations.js';
 import { Snapshot, valueOr } from './snapshot.js';
+import { Uses } from './uses.js';
 import { type MembersOptions, type WriteOptions, Writer } from './writer.js';
 
 export interface RolloutOptions {
@@ -94,6 +106,7 @@ const OFF = Promise.resolve(false);
 export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly source: Source;
   private readonly writer: Writer;
+  private readonly uses: Uses;
   private readonly unknownFeature: boolean;
   private readonly defaults: ReadonlyMap<string, boolean | string>;
   private readonly surroundings: Surroundings;
@@ -141,6 +154,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       segmentOf: (segment, subject) => this.definitions.segmentOf(segment, subject),
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
+    const writable = 'write' in backend ? (backend as Backend) : undefined;
+    this.uses = new Uses(writable, this.surroundings, this.events);
   }
 
   /** Whether the subject gets the feature. */
@@ -212,17 +227,59 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<Explanation | undefined> {
     const who = arguments.length > 1 ? subject : currentSubject();
-    let known = this.togetherWith(name);
-    for (;;) {
-      const view = await this.source.read(known, (feature) => this.lookupId(feature, who));
-      if (view.stale !== undefined) throw view.stale.cause;
-      const held = view.get(name);
-      const all = this.moreThan(known, view, name);
-      if (all === undefined) {
-        return held && explain(held.compiled, who, held.facts, this.surroundings, view);
-      }
-      known = all;
-    }
+    const view = await this.viewOf(name, who);
+    if (view.stale !== undefined) throw view.stale.cause;
+    const held = view.get(name);
+    return held && explain(held.compiled, who, held.facts, this.surroundings, view);
+  }
+
+  /**
+   * Decides, as `decide` does, and says that the subject uses what it is given: a sticky rule keeps
+   * the variant, and an experiment counts the arm; `exposure` is emitted. The decision is the one
+   * that holds then: of two uses at once, both get what the first one has kept.
+   */
+  use<Name extends NameOf<Features>>(
+    name: Name,
+    subject?: Subject | null,
+  ): Promise<Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>> {
+    const who = arguments.length > 1 ? subject : currentSubject();
+    return this.useAs(name, who) as Promise<
+      Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>
+    >;
+  }
+
+  /** Says that the subject has used this variant, which was decided before, or elsewhere. */
+  async used<Name extends NameOf<Features>>(
+    name: Name,
+    variant: VariantOf<Features[Name]>,
+    subject?: Subject | null,
+  ): Promise<void> {
+    if (typeof variant !== 'string') throw invalid('the name of a variant', variant);
+    await this.useAs(name, arguments.length > 2 ? subject : currentSubject(), variant);
+  }
+
+  /**
+   * Puts a feature in the place of several implementations, named as its variants are: they can be
+   * called through what this gives alone. All take the same arguments. INVALID_ARGUMENT.
+   */
+  implementations<Table extends Implementations, Default extends keyof Table & string>(
+    name: NameOf<Features>,
+    table: Table & TakingTheSame<Table, Default>,
+    options: ImplementationsOptions<Default>,
+  ): Handle<Table, Parameters<Table[Default]>> {
+    return handleOf(table as Table, options, this.chooserOf(name));
+  }
+
+  /**
+   * A feature that is on or off where somebody has said so of the subject, and else, or where the
+   * store does not answer, what the function says. INVALID_ARGUMENT.
+   */
+  booleanFeature<Args extends unknown[]>(
+    name: NameOf<Features>,
+    byDefault: (...args: Args) => boolean | Promise<boolean>,
+    options: { subject?: Selector } = {},
+  ): BooleanHandle<Args> {
+    return booleanHandleOf(byDefault, options, this.chooserOf(name));
   }
 
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
@@ -727,6 +784,36 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     } catch (cause) {
       return Promise.resolve(this.unavailable(name, cause));
     }
+  }
+
+  /** What a decision about this feature needs, read from the store. */
+  private async viewOf(name: string, subject: unknown): Promise<View> {
+    let known = this.togetherWith(name);
+    for (;;) {
+      const view = await this.source.read(known, (feature) => this.lookupId(feature, subject));
+      const all = this.moreThan(known, view, name);
+      if (all === undefined) return view;
+      known = all;
+    }
+  }
+
+  private async useAs(name: string, subject: unknown, variant?: string): Promise<Decision> {
+    const pin = pinnedFor<Snapshot>(this, subject);
+    try {
+      const view = await this.viewOf(name, subject);
+      const decision = pin?.decide(name) ?? this.decideFinally(view, name, subject);
+      return await this.uses.use(decision, view, subject, variant);
+    } catch (cause) {
+      return pin?.decide(name) ?? this.unavailable(name, cause);
+    }
+  }
+
+  private chooserOf(name: string): Chooser {
+    return {
+      decide: async (subject) => this.answer(name, subject),
+      use: (subject, variant) => this.useAs(name, subject, variant),
+      current: currentSubject,
+    };
   }
 
   /** The names to read for a decision: its own, and those that it referred to last. */

@@ -1,0 +1,53 @@
+import { storedName } from '../stored-name.js';
+import { type CompiledFeature, decide, idUnder, type Others, type Surroundings } from './decide.js';
+import type { Decision } from './decision.js';
+import { givenBy } from './experiment.js';
+
+/** That somebody has used something: what is to be kept for the id beside that document. */
+export interface Mark {
+  /** The feature, or the experiment, by its stored name. */
+  readonly document: string;
+  readonly id: string;
+  /** The variant, or the arm. */
+  readonly value: string;
+}
+
+/**
+ * The mark that a use leaves: where a sticky rule or an experiment has decided. `variant` is what was
+ * used, the decided one if it is left out. Undefined where nothing is kept.
+ */
+export function markOf(
+  { compiled }: { readonly compiled: CompiledFeature },
+  decision: Decision,
+  subject: unknown,
+  surroundings: Surroundings,
+  others: Others,
+  variant: string | undefined = decision.variant,
+): Mark | undefined {
+  if (decision.experiment !== undefined) {
+    const document = storedName('experiment', decision.experiment);
+    const experiment = others.get(document);
+    if (experiment === undefined) return undefined;
+    const id = idUnder(experiment.compiled, subject, surroundings);
+    const arm = decide(experiment.compiled, subject, experiment.facts, surroundings, others);
+    const value =
+      variant === decision.variant
+        ? arm.variant
+        : armGiving(experiment.compiled, compiled.name, variant);
+    return id === undefined || value === undefined ? undefined : { document, id, value };
+  }
+  const rule = compiled.rules?.find((each) => each.rule.id === decision.rule);
+  if (rule?.kept === undefined || variant === undefined) return undefined;
+  const id = idUnder(compiled, subject, surroundings);
+  return id === undefined ? undefined : { document: compiled.name, id, value: variant };
+}
+
+/** The first arm that gives this variant of the feature. */
+function armGiving(
+  experiment: CompiledFeature,
+  feature: string,
+  variant: string | undefined,
+): string | undefined {
+  const answers = experiment.rules?.flatMap((rule) => rule.answers) ?? [];
+  return answers.find((arm) => givenBy(arm, feature) === variant)?.variant;
+}

@@ -1,0 +1,15 @@
+import type { Decision } from './domain/decision.js';
+
+/** That a subject has used what it was given, for the team's analytics. */
+export interface Exposure
+  extends Pick<
+    Decision,
+    'feature' | 'enabled' | 'variant' | 'value' | 'reason' | 'detail' | 'rule' | 'experiment'
+  > {
+  /** The id by which the feature knows the subject. */
+  readonly subject: string;
+  /** Of an experiment. */
+  readonly arm: string | undefined;
+  /** Unix ms, by the rollout's clock. */
+  readonly at: number;
+}
