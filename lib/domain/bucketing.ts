@@ -63,6 +63,18 @@ function slowrollPoint(id: string): number {
   return createHash('sha1').update(id).digest().readUInt32BE(16);
 }
 
+/**
+ * pyrollout's (0.3.5): `int(id) % 100`, as Python has it, so from 0 for ids below 0 too; `added` is
+ * what it adds to the id first. NaN, which is below no threshold, where the id is no whole number.
+ */
+function pyrolloutPosition(id: string, added: number): number {
+  const number = id.trim();
+  if (!/^[+-]?\d+$/.test(number)) return Number.NaN;
+  // Its last two digits tell, however long it is.
+  const rest = Number(number.slice(-2).replace(/^[+-]/, '')) * (number.startsWith('-') ? -1 : 1);
+  return ((((rest + added) % 100) + 100) % 100) * 10_000;
+}
+
 /** How many of the million positions a percentage admits. */
 export function thresholdOf(percentage: number): number {
   return Math.round(percentage * 10_000);
@@ -122,5 +134,10 @@ export function admits(
     case 'slowroll':
       // Its instants are the first at which somebody is in.
       return threshold > 0 && slowrollPoint(id) <= threshold;
+    case 'pyrollout':
+      return pyrolloutPosition(id, 0) < threshold;
+    case 'pyrollout-randomized':
+      // Signed, as the CRC-32 of Python 2 is.
+      return pyrolloutPosition(id, crc32(share.name)) < threshold;
   }
 }

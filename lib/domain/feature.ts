@@ -21,6 +21,8 @@ export const BUCKETINGS = [
   'population',
   'hanoi',
   'slowroll',
+  'pyrollout',
+  'pyrollout-randomized',
 ] as const;
 
 /** A regular expression over the id, in JavaScript's syntax. */

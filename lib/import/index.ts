@@ -8,5 +8,6 @@ export {
   importInto,
   type StoredData,
 } from './imported.js';
+export { type PyrolloutFeature, readPyrollout } from './pyrollout.js';
 export { type RolloutGemOptions, readRolloutGem } from './rollout-gem.js';
 export { readSlowroll, type SlowrollConfig } from './slowroll.js';

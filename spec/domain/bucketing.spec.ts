@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { admits, crc32, shareOf, thresholdOf } from '../../lib/domain/bucketing.js';
-import { BUCKETINGS } from '../../lib/domain/feature.js';
+import { BUCKETINGS, type Bucketing } from '../../lib/domain/feature.js';
 import { choiceOf, chosen } from '../../lib/domain/variant.js';
 import vectors from '../fixtures/bucketing.json' with { type: 'json' };
 import { chiSquare, holds, ids, percentages, seeded } from '../property.js';
@@ -79,10 +79,11 @@ describe('a percentage', () => {
 
   describe.each(BUCKETINGS)('by %s', (bucketing) => {
     it('drops no one when it is raised', () => {
-      holds(ids, percentages, percentages, fc.string(), (id, a, b, name) => {
+      const anyId = fc.oneof(ids, fc.bigInt().map(String));
+      holds(anyId, percentages, percentages, fc.string(), (id, a, b, name) => {
         const lower = shareOf(Math.min(a, b), bucketing, name);
         const higher = shareOf(Math.max(a, b), bucketing, name);
-        expect(admits(lower, crc32(id), '') && !admits(higher, crc32(id), '')).toBe(false);
+        expect(admits(lower, crc32(id), id) && !admits(higher, crc32(id), id)).toBe(false);
       });
     });
 
@@ -106,6 +107,34 @@ describe('a percentage', () => {
     // 42949672.95 × 66.66666666666667 is 2863311530.0000005; in another order it is 2863311530.
     expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_530, '')).toBe(true);
     expect(admits(shareOf(66.66666666666667, 'rollout-gem', 'x'), 2_863_311_531, '')).toBe(false);
+  });
+});
+
+describe("pyrollout's bucketing", () => {
+  // What Python 2.7 says of int(id) % 100, and with zlib.crc32 of the names 'pctx' and 'a' added.
+  it.each([
+    ['0', 0, 73, 11],
+    ['7', 7, 80, 18],
+    ['-1', 99, 72, 10],
+    ['-105', 95, 68, 6],
+    ['+12', 12, 85, 23],
+    [' 12\n', 12, 85, 23],
+    ['007', 7, 80, 18],
+    ['123456789012345678901234567890', 90, 63, 1],
+  ])('puts %j at %i, and at %i and %i by name', (id, plain, pctx, a) => {
+    const isAt = (residue: number, bucketing: Bucketing, name: string) => {
+      expect(admits(shareOf(residue, bucketing, name), crc32(id), id)).toBe(false);
+      expect(admits(shareOf(residue + 0.0001, bucketing, name), crc32(id), id)).toBe(true);
+    };
+    isAt(plain, 'pyrollout', 'pctx');
+    isAt(pctx, 'pyrollout-randomized', 'pctx');
+    isAt(a, 'pyrollout-randomized', 'a');
+  });
+
+  it.each(['ann', '1.5', '', '-', '1 2', '1e3', '0x1f', '12L'])('has no place for %j', (id) => {
+    for (const bucketing of ['pyrollout', 'pyrollout-randomized'] as const) {
+      expect(admits(shareOf(99.9999, bucketing, 'pctx'), crc32(id), id)).toBe(false);
+    }
   });
 });
 
