@@ -13,7 +13,7 @@ export interface SlowrollConfig {
 
 /**
  * Reads a config of slowroll (0.0.1) as features `section.key`: the value `new` is that of variant
- * `new`, `stable` the off value, early adopters are members. Each host switches at the instant at
+ * `new`, `stable` the off value (and all there is without a `new`), early adopters are members. Each host switches at the instant at
  * which it did under slowroll, which ignores `end_pct`; so does this. INVALID_ARGUMENT for another
  * shape.
  */
@@ -37,9 +37,9 @@ function parse(item: unknown): { settings: FeatureSettings; members: string[] } 
     start_pct?: unknown;
     early_adopters?: unknown;
   } | null;
-  if (given?.new === undefined || given.stable === undefined) {
-    throw new Error('expected `stable` and `new`.');
-  }
+  if (given?.stable === undefined) throw new Error('expected `stable`.');
+  // Without a new value slowroll looks at nothing else.
+  if (given.new === undefined) return { settings: { offValue: given.stable }, members: [] };
   const { start_pct: startPct = 0, early_adopters: adopters = [] } = given;
   if (typeof startPct !== 'number' || !(startPct >= 0 && startPct <= 100)) {
     throw new Error('its start_pct is not a number from 0 to 100.');
@@ -48,7 +48,7 @@ function parse(item: unknown): { settings: FeatureSettings; members: string[] } 
     throw new Error('its early_adopters are not a list of names.');
   }
   const end = instantOf(parseInstant(given.end_time, 'end_time')) as number;
-  const duration = parseDuration(given.duration, 'duration');
+  const duration = parseDuration(closedUp(given.duration), 'duration');
   // It begins at start_pct: the line from 0 has begun so much earlier.
   const begin = end - duration - (duration * startPct) / 100;
   return {
@@ -65,6 +65,11 @@ function parse(item: unknown): { settings: FeatureSettings; members: string[] } 
     },
     members: adopters,
   };
+}
+
+/** slowroll takes spaces where durations here have none: `14 d`. */
+function closedUp(duration: unknown): unknown {
+  return typeof duration === 'string' ? duration.trim().replace(/\s+(?=[a-z\s])/g, '') : duration;
 }
 
 function recordOf(value: unknown): { readonly [key: string]: unknown } {

@@ -33,6 +33,22 @@ describe('a config of slowroll', () => {
     expect(await rollout.value('features.item_5', 'none', 'nobody')).toEqual(item.new);
   });
 
+  it('has one value for everyone where it has no new one', async () => {
+    const item = { stable: '1.0', early_adopters: ['canary-host'], duration: 'soon' };
+    await importInto(rollout, readSlowroll({ s: { k: item } }));
+    now = Number.MAX_SAFE_INTEGER;
+    expect(await rollout.value('s.k', 'none', 'nobody')).toBe('1.0');
+    expect(await rollout.value('s.k', 'none', 'canary-host')).toBe('1.0');
+  });
+
+  it.each(['36h', '36 h', ' 1d  12h ', '12h\t1 d', '1.5 d'])('reads %j as it did', (duration) => {
+    const item = { new: 1, stable: 0, end_time: '2026-01-02 12:00Z', duration };
+    const { features, problems } = readSlowroll({ s: { k: item } });
+    expect(problems).toEqual([]);
+    const points = [{ at: '2026-01-01T00:00:00.000Z' }, { at: '2026-01-02T12:00:00.000Z' }];
+    expect(features).toMatchObject([{ settings: { percentage: { points } } }]);
+  });
+
   it('says to the ms when a host switches', async () => {
     await importInto(rollout, readSlowroll(fixture.config));
     for (const host of fixture.hosts.slice(0, 100)) {
@@ -47,6 +63,7 @@ describe('a config of slowroll', () => {
   it.each([
     [{ new: 1 }, 'stable'],
     [{ new: 1, stable: 0, end_time: '2026-01-01', duration: '1d' }, 'end_time'],
+    [{ new: 1, stable: 0, end_time: '2026-01-01 00:00Z', duration: '1 4d' }, 'duration'],
     [{ new: 1, stable: 0, end_time: '2026-01-01 00:00Z', duration: 'soon' }, 'duration'],
     [
       { new: 1, stable: 0, end_time: '2026-01-01 00:00Z', duration: '1d', start_pct: -1 },
