@@ -1,0 +1,123 @@
+import { Rollout } from '../../lib/index.js';
+
+const DAY = 86_400_000;
+const START = Date.parse('2024-04-01T00:00:00Z');
+const END = Date.parse('2024-04-12T00:00:00Z');
+
+const subjects = Array.from({ length: 20_000 }, (_, id) => id);
+
+describe('the README of flaggery', () => {
+  let now = START - DAY;
+  let rollout: Rollout;
+
+  // One after the other, as its quick start goes on.
+  beforeAll(() => {
+    rollout = new Rollout(undefined, { now: () => now });
+  });
+  afterAll(() => rollout.close());
+
+  const variantOf = (subject: number) => rollout.decideSync('foobar', subject).variant;
+  const shareOf = (variant: string | undefined) =>
+    subjects.filter((subject) => variantOf(subject) === variant).length / subjects.length;
+
+  it('has a feature with variants, and gives none of them', async () => {
+    await rollout.addFeature('foobar', { variants: ['A', { name: 'B', weight: 0 }] });
+    expect(variantOf(42)).toBeUndefined();
+    expect(rollout.decideSync('foobar', 42)).toMatchObject({ enabled: false, reason: 'DEFAULT' });
+  });
+
+  it('gives the default variant, where there is one, and disables again', async () => {
+    await rollout.update('foobar', { defaultVariant: 'B' });
+    expect(shareOf('B')).toBe(1);
+    await rollout.update('foobar', { defaultVariant: undefined });
+    expect(shareOf(undefined)).toBe(1);
+  });
+
+  it('rolls variant A out to 10%', async () => {
+    await rollout.setPercentage('foobar', 10);
+    // Within five standard deviations of chance.
+    expect(Math.abs(shareOf('A') - 0.1)).toBeLessThan(0.0107);
+    expect(shareOf('A') + shareOf(undefined)).toBe(1);
+  });
+
+  it('covers everyone at 100%, nobody at 0%, and reshuffles none of those in between', async () => {
+    const inAt10 = subjects.filter((subject) => variantOf(subject) === 'A');
+    await rollout.setPercentage('foobar', 100);
+    expect(shareOf('A')).toBe(1);
+    await rollout.setPercentage('foobar', 30);
+    expect(inAt10.filter((subject) => variantOf(subject) !== 'A')).toEqual([]);
+    await rollout.setPercentage('foobar', 0);
+    expect(shareOf('A')).toBe(0);
+    await rollout.setPercentage('foobar', 10);
+    expect(subjects.filter((subject) => variantOf(subject) === 'A')).toEqual(inAt10);
+  });
+
+  it('changes the variant that is rolled out', async () => {
+    const inBefore = subjects.filter((subject) => variantOf(subject) === 'A');
+    await rollout.update('foobar', { variants: [{ name: 'A', weight: 0 }, 'B'] });
+    expect(subjects.filter((subject) => variantOf(subject) === 'B')).toEqual(inBefore);
+    await rollout.update('foobar', { variants: ['A', { name: 'B', weight: 0 }] });
+  });
+
+  it('gives a group of friends another variant, whatever the rollout says', async () => {
+    const friends = new Set([42]);
+    rollout.defineGroup('friends', (subject: number) => friends.has(subject));
+    await rollout.update('foobar', {
+      rules: [{ id: 'friends', when: { group: 'friends' }, serve: { variant: 'B' } }],
+    });
+    expect(variantOf(42)).toBe('B');
+    expect(shareOf('B')).toBe(1 / subjects.length);
+  });
+
+  it('tests B on a fifth of all for some days, the rollout having no effect meanwhile', async () => {
+    const window = { from: '2024-04-01T00:00:00Z', until: '2024-04-12T00:00:00Z' };
+    await rollout.update('foobar', ({ rules }) => ({
+      rules: [
+        ...rules,
+        {
+          id: 'my_test',
+          when: { group: 'all' },
+          ...window,
+          percentage: 20,
+          serve: { variant: 'B' },
+        },
+        { id: 'my_test/control', when: { group: 'all' }, ...window, serve: 'off' },
+      ],
+    }));
+    const before = shareOf('A');
+    expect(before).toBeGreaterThan(0.08);
+
+    now = START;
+    expect(shareOf('A')).toBe(0);
+    // Within five standard deviations, and friend 42.
+    expect(Math.abs(shareOf('B') - 0.2)).toBeLessThan(0.0143);
+    expect(variantOf(42)).toBe('B');
+
+    now = END - 1;
+    expect(shareOf('A')).toBe(0);
+
+    now = END;
+    expect(shareOf('A')).toBe(before);
+    expect(variantOf(42)).toBe('B');
+  });
+
+  it('has this order: none, default variant, rollout, test, override', async () => {
+    now = START;
+    const [tested, control] = [
+      subjects.find((subject) => rollout.decideSync('foobar', subject).rule === 'my_test'),
+      subjects.find((subject) => rollout.decideSync('foobar', subject).rule === 'my_test/control'),
+    ] as [number, number];
+    await rollout.update('foobar', { defaultVariant: 'A', percentage: 100 });
+    expect([variantOf(42), variantOf(tested), variantOf(control)]).toEqual(['B', 'B', undefined]);
+    now = END;
+    expect([variantOf(42), variantOf(tested), variantOf(control)]).toEqual(['B', 'A', 'A']);
+    await rollout.update('foobar', { percentage: 0, defaultVariant: 'B' });
+    expect([variantOf(42), variantOf(tested), variantOf(control)]).toEqual(['B', 'B', 'B']);
+    await rollout.update('foobar', { defaultVariant: undefined });
+    expect([variantOf(42), variantOf(tested), variantOf(control)]).toEqual([
+      'B',
+      undefined,
+      undefined,
+    ]);
+  });
+});
