@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { program, serveFeatures } from './readme.js';
+import { PAGES, program, serveUrls } from './readme.js';
 import { useRedis } from './redis-server.js';
 
 // What is published, as its users meet it: packed, installed in an empty folder, and run there.
@@ -158,29 +158,30 @@ describe('the packed package', () => {
     });
   });
 
-  it('is what the README says: its snippets are typed, and run', async () => {
+  it.each(PAGES)('is what %s says: its snippets are typed, and run', async (page) => {
     await mkdir(join(folder, 'node_modules/@types'), { recursive: true });
     for (const name of ['express', 'fastify', 'hono', 'koa', '@types/express', '@types/koa']) {
-      await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+      const place = join(folder, 'node_modules', name);
+      await rm(place, { force: true });
+      await symlink(join(root, 'node_modules', name), place);
     }
     await write(
-      'readme.mts',
-      `${program()}
+      'page.mts',
+      `${program(page)}
       function expectSame(actual: unknown, stated: unknown, heading: string): void {
         deepStrictEqual(actual, stated, heading);
       }
       import { deepStrictEqual } from 'node:assert';
-      console.log('\\nthe README runs');`,
+      console.log('\\nthe page runs');`,
     );
     // The frameworks' own types are not all without errors.
-    await compile(compilers[0][1], 'readme.mts', true);
-    const features = await serveFeatures();
-    const urls = { REDIS_URL: redis.server.url, FEATURES_URL: features.url };
-    const env = { ...process.env, ...urls };
-    const { stdout } = await run(process.execPath, ['readme.mjs'], { cwd: folder, env }).finally(
-      () => features.stop(),
+    await compile(compilers[0][1], 'page.mts', true);
+    const served = await serveUrls();
+    const env = { ...process.env, ...served.urls, REDIS_URL: redis.server.url };
+    const { stdout } = await run(process.execPath, ['page.mjs'], { cwd: folder, env }).finally(() =>
+      served.stop(),
     );
-    expect(stdout).toContain('\nthe README runs\n');
+    expect(stdout).toContain('\nthe page runs\n');
   });
 
   it.each(['ioredis', 'ioredis-6'])('takes the clients of %s by their types', async (ioredis) => {

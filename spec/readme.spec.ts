@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { transformSync } from '@swc/core';
 import express from 'express';
 import fastify from 'fastify';
@@ -13,15 +13,16 @@ import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
 import * as hanoiMiddleware from '../lib/middleware/index.js';
-import { program, README, serveFeatures, snippets } from './readme.js';
+import { PAGES, program, README, serveUrls, snippets, textOf } from './readme.js';
 import { useRedis } from './redis-server.js';
 
 const redis = useRedis();
+const ROOT = join(__dirname, '..');
 
 describe('the README', () => {
   it('shows at least ten snippets, the first of eight lines', () => {
-    expect(snippets().length).toBeGreaterThan(10);
-    const lines = snippets()[0]
+    expect(snippets('README.md').length).toBeGreaterThan(10);
+    const lines = snippets('README.md')[0]
       ?.code.split('\n')
       .filter((line) => line !== '');
     expect(lines).toHaveLength(8);
@@ -32,13 +33,22 @@ describe('the README', () => {
     expect(README).toContain('\nnpm ci && npm test\n');
   });
 
+  it('lists every error code, with what it means', () => {
+    const listed = [...README.matchAll(/^\| `([A-Z_]+)` \| (.+) \|$/gm)].map(
+      ([, code, meaning]) => [code, meaning],
+    );
+    expect(Object.fromEntries(listed)).toEqual(hanoi.ERROR_CODES);
+  });
+});
+
+describe.each(PAGES)('%s', (page) => {
   it('runs, line by line, with the results that it states', async () => {
     const checked: string[] = [];
     const expectSame = (actual: unknown, stated: unknown, heading: string) => {
       checked.push(heading);
       expect({ heading, value: actual }).toEqual({ heading, value: stated });
     };
-    const { code } = transformSync(program(), {
+    const { code } = transformSync(program(page), {
       jsc: {
         target: 'es2022',
         parser: { syntax: 'typescript', decorators: true },
@@ -61,9 +71,8 @@ describe('the README', () => {
       ioredis,
       koa: Koa,
     };
-    process.env.REDIS_URL = redis.server.url;
-    const features = await serveFeatures();
-    process.env.FEATURES_URL = features.url;
+    const served = await serveUrls();
+    Object.assign(process.env, served.urls, { REDIS_URL: redis.server.url });
     const printed = jest.spyOn(console, 'log').mockImplementation(() => {});
     const run = new Function(
       'require',
@@ -78,18 +87,37 @@ describe('the README', () => {
       await run((name: string) => modules[name], {}, expectSame);
     } finally {
       process.chdir(from);
-      await features.stop();
+      await served.stop();
       rmSync(folder, { recursive: true });
     }
-    expect(printed.mock.calls.flat()).toContain('2500 of 2500');
+    if (page === 'README.md') expect(printed.mock.calls.flat()).toContain('2500 of 2500');
     printed.mockRestore();
-    expect(checked.length).toBe((README.match(/; \/\/ → /g) ?? []).length);
+    expect(checked.length).toBe((textOf(page).match(/; \/\/ → /g) ?? []).length);
   });
 
-  it('lists every error code, with what it means', () => {
-    const listed = [...README.matchAll(/^\| `([A-Z_]+)` \| (.+) \|$/gm)].map(
-      ([, code, meaning]) => [code, meaning],
-    );
-    expect(Object.fromEntries(listed)).toEqual(hanoi.ERROR_CODES);
+  it('leads to what is there', () => {
+    const from = join(ROOT, dirname(page));
+    const broken: string[] = [];
+    for (const [, target = ''] of textOf(page).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+      const [path = '', anchor] = target.split('#');
+      const file = path === '' ? join(ROOT, page) : join(from, path);
+      const isThere =
+        existsSync(file) &&
+        (anchor === undefined || anchorsOf(readFileSync(file, 'utf8')).has(anchor));
+      if (!isThere) broken.push(target);
+    }
+    expect(broken).toEqual([]);
   });
 });
+
+/** What GitHub makes of the headings. */
+function anchorsOf(markdown: string): Set<string> {
+  return new Set(
+    Array.from(markdown.matchAll(/^#+ (.+)$/gm), ([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+}

@@ -1,14 +1,28 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { answerWith, HttpServer } from './http-server.js';
 
-export const README = readFileSync(join(__dirname, '../README.md'), 'utf8');
+const root = join(__dirname, '..');
 
-/** Each TypeScript snippet of the README, with the heading that it stands under. */
-export function snippets(): { heading: string; code: string }[] {
+/** What is written for users, with snippets that run: the README, and the pages of docs/. */
+export const PAGES = [
+  'README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file}`),
+];
+
+export function textOf(page: string): string {
+  return readFileSync(join(root, page), 'utf8');
+}
+
+export const README = textOf('README.md');
+
+/** Each TypeScript snippet of a page, with the heading that it stands under. */
+export function snippets(page: string): { heading: string; code: string }[] {
   let heading = '';
   const found: { heading: string; code: string }[] = [];
-  for (const [, title, code] of README.matchAll(/^#+ (.+)$|^```ts\n([\s\S]*?)^```$/gm)) {
+  for (const [, title, code] of textOf(page).matchAll(/^#+ (.+)$|^```ts\n([\s\S]*?)^```$/gm)) {
     if (title !== undefined) heading = title;
     else if (code !== undefined) found.push({ heading, code });
   }
@@ -16,11 +30,11 @@ export function snippets(): { heading: string; code: string }[] {
 }
 
 /**
- * The snippets as one program, as a reader follows them, in which `expression; // → value` is
+ * A page's snippets as one program, as a reader follows them, in which `expression; // → value` is
  * checked by a call of `expectSame(expression, value, heading)`.
  */
-export function program(): string {
-  const all = snippets().map(({ heading, code }) =>
+export function program(page: string): string {
+  const all = snippets(page).map(({ heading, code }) =>
     code.replace(
       /^([ \t]*)(?!const |import )(.+); \/\/ → (.+)$/gm,
       (_, indent, expression, value) =>
@@ -35,7 +49,22 @@ export function users(): string[][] {
   return [...README.matchAll(/^ACL SETUSER .+$/gm)].map(([line]) => line.split(' '));
 }
 
-/** What the README's `FEATURES_URL` leads to. */
-export function serveFeatures(): Promise<HttpServer> {
-  return HttpServer.start(answerWith('{ "features": { "chat": { "percentage": 100 } } }', '"1"'));
+/** Serves what the pages' `FEATURES_URL` and `SLOWROLL_URL` lead to. */
+export async function serveUrls(): Promise<{
+  readonly urls: { readonly FEATURES_URL: string; readonly SLOWROLL_URL: string };
+  stop(): Promise<void>;
+}> {
+  const features = { features: { chat: { percentage: 100 } } };
+  const item = { stable: false, new: true, end_time: '2025-01-01 00:00Z', duration: '14d' };
+  const slowroll = { features: { install_to_opt_foo: item } };
+  const servers = await Promise.all(
+    [features, slowroll].map((body) => HttpServer.start(answerWith(JSON.stringify(body), '"1"'))),
+  );
+  const [FEATURES_URL, SLOWROLL_URL] = servers.map(({ url }) => url) as [string, string];
+  return {
+    urls: { FEATURES_URL, SLOWROLL_URL },
+    stop: async () => {
+      await Promise.all(servers.map((server) => server.stop()));
+    },
+  };
 }
