@@ -57,6 +57,11 @@ describe.each(backends)('the README of hanoi (Python), with its %s', (_, backend
     expect((await rollout.decide('cdc_on', user)).detail).toBe(detail);
   });
 
+  it('answers without a user by what everyone has, where hanoi answers the bare switch', async () => {
+    expect(await rollout.isEnabled('cdc_on')).toBe(false);
+    expect((await rollout.get('cdc_on'))?.enabled).toBe(true);
+  });
+
   it('checks the user that a function is given', async () => {
     const executeALogic = rollout.check('cdc_on', 1)(async (user: string) => `done for ${user}`);
     expect(await executeALogic('443301')).toBe('done for 443301');
