@@ -28,6 +28,7 @@ export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
 export type { GroupFunction, SegmentOptions } from './definitions.js';
 export type { ConditionSettings } from './domain/condition.js';
 export type { Decision, Detail, Reason } from './domain/decision.js';
+export type { Arm, Experiment, ExperimentSettings, SampleRatio } from './domain/experiment.js';
 export type { ExplainedCondition, ExplainedStep, Explanation } from './domain/explain.js';
 export type {
   Bucketing,
@@ -49,6 +50,7 @@ export type { Subject } from './domain/subject.js';
 export type { FeatureSettings } from './domain/validate.js';
 export { ERROR_CODES, type ErrorCode, HanoiError } from './errors.js';
 export type { RolloutEvents } from './events.js';
+export type { ExperimentReport } from './experiments.js';
 export type { Exposure } from './exposure.js';
 export type { FeatureMap } from './feature-map.js';
 export type {

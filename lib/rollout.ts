@@ -27,6 +27,7 @@ import {
 } from './domain/decide.js';
 import { aged, type Decision, failed } from './domain/decision.js';
 import { parseDuration } from './domain/duration.js';
+import type { Experiment, ExperimentSettings } from './domain/experiment.js';
 import { type Explanation, explain } from './domain/explain.js';
 import type { Feature, Ramp } from './domain/feature.js';
 import { instantOf } from './domain/instant.js';
@@ -55,6 +56,7 @@ import {
   refuseUnknownOptions,
 } from './errors.js';
 import { type EventName, Events, type Listener } from './events.js';
+import { type ExperimentReport, Experiments } from './experiments.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
 import {
   type BooleanHandle,
@@ -67,6 +69,7 @@ import {
   type TakingTheSame,
 } from './implementations.js';
 import { Snapshot, valueOr } from './snapshot.js';
+import { isOfFeature } from './stored-name.js';
 import { Uses } from './uses.js';
 import { type MembersOptions, type WriteOptions, Writer } from './writer.js';
 
@@ -107,6 +110,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly source: Source;
   private readonly writer: Writer;
   private readonly uses: Uses;
+  private readonly experimenting: Experiments;
   private readonly unknownFeature: boolean;
   private readonly defaults: ReadonlyMap<string, boolean | string>;
   private readonly surroundings: Surroundings;
@@ -155,6 +159,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
     const writable = 'write' in backend ? (backend as Backend) : undefined;
+    this.experimenting = new Experiments(backend, this.writer, now);
     this.uses = new Uses(writable, this.surroundings, this.events);
   }
 
@@ -329,7 +334,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   async features(): Promise<Feature[]> {
     const { features } = await this.source.loadAll();
     const readable: Feature[] = [];
-    for (const { feature, problem } of features.values()) {
+    for (const [name, { feature, problem }] of features) {
+      if (!isOfFeature(name)) continue;
       if (problem !== undefined) this.events.report(problem);
       else readable.push(feature);
     }
@@ -565,6 +571,48 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<Feature> {
     const without = ({ groups }: Feature) => ({ groups: groups.filter((it) => it !== group) });
     return this.update(name, without, options);
+  }
+
+  /**
+   * Adds an A/B test of one or more features: while it lives, each subject gets what its arm gives of
+   * them, the same arm for all, after the rules and before the gates. INVALID_FEATURE, also where a
+   * feature is in another one at the same time; FEATURE_EXISTS.
+   */
+  addExperiment(
+    name: string,
+    settings: ExperimentSettings,
+    options: WriteOptions = {},
+  ): Promise<Experiment> {
+    return this.experimenting.add(name, settings, options);
+  }
+
+  /** Replaces what is given of an experiment. INVALID_FEATURE, FEATURE_NOT_FOUND, CONFLICT. */
+  updateExperiment(
+    name: string,
+    changes: Partial<ExperimentSettings>,
+    options: WriteOptions = {},
+  ): Promise<Experiment> {
+    return this.experimenting.update(name, changes, options);
+  }
+
+  /** Ends an experiment now; what was counted stays. FEATURE_NOT_FOUND, CONFLICT. */
+  stopExperiment(name: string, options: WriteOptions = {}): Promise<Experiment> {
+    return this.experimenting.stop(name, options);
+  }
+
+  /** Removes an experiment, with what was counted. FEATURE_NOT_FOUND, CONFLICT. */
+  removeExperiment(name: string, options: WriteOptions = {}): Promise<void> {
+    return this.experimenting.remove(name, options);
+  }
+
+  /** An experiment, how many have used what its arms give, and whether that fits. CORRUPT_FEATURE. */
+  experiment(name: string): Promise<ExperimentReport | undefined> {
+    return this.experimenting.report(name);
+  }
+
+  /** Every experiment, by name. */
+  experiments(): Promise<Experiment[]> {
+    return this.experimenting.all();
   }
 
   /** How many members the feature has. FEATURE_NOT_FOUND. */
@@ -893,6 +941,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Map<string, Decision> {
     const decisions = new Map<string, Decision>();
     for (const name of view?.names() ?? []) {
+      if (!isOfFeature(name)) continue;
       const decision = isFinal
         ? this.decideFinally(view as View, name, subject)
         : this.decideIn(view as View, name, subject);

@@ -44,6 +44,9 @@ export interface MembersOptions extends Omit<WriteOptions, 'expect'> {
   onProgress?: (progress: { readonly done: number; readonly changed: number }) => void;
 }
 
+/** The other documents that one is written by, as they are read now; called before each attempt. */
+export type DecidedBy = (document: Feature) => Promise<ReadonlyMap<string, Head | undefined>>;
+
 /** Attempts of a write without `expect` that meets other processes' writes. */
 const ATTEMPTS = 100;
 
@@ -67,10 +70,14 @@ export class Writer {
     this.backend = 'write' in source ? (source as Backend) : READ_ONLY;
   }
 
-  async create(feature: Feature, { actor, note, requestId }: WriteOptions): Promise<Feature> {
+  async create(
+    feature: Feature,
+    { actor, note, requestId }: WriteOptions,
+    decidedBy?: DecidedBy,
+  ): Promise<Feature> {
     const { name } = feature;
     for (let attempt = 1; ; attempt++) {
-      const beside = await this.besideOf(feature, undefined);
+      const beside = (await decidedBy?.(feature)) ?? (await this.besideOf(feature, undefined));
       try {
         return await this.put({
           name,
@@ -96,6 +103,7 @@ export class Writer {
     name: string,
     options: WriteOptions,
     change: (feature: Feature) => Feature,
+    decidedBy?: DecidedBy,
   ): Promise<Feature> {
     return this.inTurn(name, async () => {
       for (let attempt = 1; ; attempt++) {
@@ -109,7 +117,7 @@ export class Writer {
         if (!isExpected && requestId === undefined) throw changedMeanwhile(name);
         const document = change(feature);
         if (document === feature) return feature;
-        const beside = await this.besideOf(document, feature);
+        const beside = (await decidedBy?.(document)) ?? (await this.besideOf(document, feature));
         try {
           return await this.put({ name, expect, document, actor, note, requestId, beside });
         } catch (error) {
@@ -224,7 +232,8 @@ export class Writer {
     return this.load(name);
   }
 
-  private async load(name: string): Promise<Feature> {
+  /** The document as it is stored. FEATURE_NOT_FOUND, CORRUPT_FEATURE. */
+  async load(name: string): Promise<Feature> {
     const stored = await this.source.load(name);
     if (stored === undefined) throw notFound(name);
     if (stored.problem !== undefined) throw stored.problem;
