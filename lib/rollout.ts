@@ -31,7 +31,7 @@ import type { Experiment, ExperimentSettings } from './domain/experiment.js';
 import { type Explanation, explain } from './domain/explain.js';
 import type { Feature, Ramp } from './domain/feature.js';
 import { instantOf } from './domain/instant.js';
-import { parseId, parsePercentage, refused } from './domain/parse.js';
+import { parseId, parseName, parsePercentage, refused } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
 import { referredBy } from './domain/prerequisite.js';
 import {
@@ -317,7 +317,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     options: WriteOptions = {},
   ): Promise<Feature> {
     return attempt(() => {
-      const feature = createFeature(name, crypto.randomUUID(), settings);
+      const feature = createFeature(parseName(name, 'name'), crypto.randomUUID(), settings);
       this.definitions.refuseUnlisted(feature);
       return this.writer.create(feature, options);
     });

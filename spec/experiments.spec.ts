@@ -342,6 +342,14 @@ describe.each(BACKENDS)('an experiment, on %s', (_, open) => {
     expect(await rollout.experiments()).toEqual([]);
   });
 
+  it('has a name that no feature can take', async () => {
+    await rollout.addExperiment('test', TEST);
+    await expect(rollout.addFeature('experiment\u001ftest')).rejects.toMatchObject({
+      code: 'INVALID_FEATURE',
+      path: 'name',
+    });
+  });
+
   it('is not found, or there already, as a feature is', async () => {
     for (const call of [
       () => rollout.updateExperiment('test', {}),

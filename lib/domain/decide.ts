@@ -229,23 +229,22 @@ export function decide(
 
   if (feature.excluded?.has(id)) return feature.whenExcluded;
 
-  const { rules, experiments, whenUnknown, share } = feature;
-  if (rules !== undefined) {
+  if (feature.rules !== undefined) {
     const decision = ruled(
-      rules,
+      feature.rules,
       subject,
       id,
       surroundings,
       others,
       inStoredGroup,
       facts,
-      whenUnknown,
+      feature.whenUnknown,
     );
     if (decision !== undefined) return decision;
   }
 
-  if (experiments !== undefined) {
-    const decision = tested(feature, experiments, subject, surroundings, others);
+  if (feature.experiments !== undefined) {
+    const decision = tested(feature, feature.experiments, subject, surroundings, others);
     if (decision !== undefined) return decision;
   }
 
@@ -260,13 +259,14 @@ export function decide(
     if (isIn === true) return served(feature, feature.whenGroup, id);
     if (isIn === undefined) isKnown = false;
   }
+  const { share } = feature;
   if (share.kind !== 'none') {
     const idCrc = crc32(id);
     const isIn = isInShare(feature, idCrc, id, subject, surroundings, others);
     if (isIn === true) return pick(feature, feature.whenPercentage, idCrc);
     if (isIn === undefined) isKnown = false;
   }
-  return isKnown ? feature.otherwise : whenUnknown;
+  return isKnown ? feature.otherwise : feature.whenUnknown;
 }
 
 /** The feature as it is now: one whose ramp is at 100% is on for everyone. */
@@ -284,10 +284,10 @@ export function isInShare(
   surroundings: Surroundings,
   others: Others,
 ): Answer {
-  if (buckets !== undefined && share.kind === 'population') {
-    return isInBuckets(buckets, subject, surroundings, others);
+  if (ramp === undefined) {
+    if (share.kind !== 'population') return admits(share, idCrc, id);
+    return isInBuckets(buckets as ReadonlySet<string>, subject, surroundings, others);
   }
-  if (ramp === undefined) return admits(share, idCrc, id);
   const percentage = percentageAt(ramp, surroundings.now());
   return admits(share, idCrc, id, thresholdUnder(share.kind as Bucketing, percentage));
 }
