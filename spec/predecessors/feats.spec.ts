@@ -27,9 +27,22 @@ type Features = { PaymentProcessor: Processor; ConfirmText: 'submit' | 'save'; I
 const of = (country: string, device = 'web', id = 1) =>
   new User(id, new Address(country, 'XX'), device);
 
+const processors = (of: Rollout<Features>) =>
+  of.implementations(
+    'PaymentProcessor',
+    {
+      acme: (user: User) => `acme for ${user.id}`,
+      premium: (user: User) => `premium for ${user.id}`,
+      aperture: (user: User) => `aperture for ${user.id}`,
+    },
+    { default: 'acme' },
+  );
+
 let rollout: Rollout<Features>;
+let processor: ReturnType<typeof processors>;
 beforeEach(async () => {
   rollout = new Rollout<Features>();
+  processor = processors(rollout);
   const ofAddress = (address: Address) => address.countryCode;
   rollout.defineSegment('Country', ofAddress, { is: (it) => it instanceof Address });
   rollout.defineSegment('Country', (user: User) => ofAddress(user.address));
@@ -44,10 +57,8 @@ beforeEach(async () => {
 });
 afterEach(() => rollout.close());
 
-/** What production code uses: the default implementation where nothing else is configured. */
-async function processorOf(user: User): Promise<Processor> {
-  return (await rollout.variant('PaymentProcessor', user)) ?? 'acme';
-}
+/** The implementation that production code gets, by its name. */
+const processorOf = (user: User): Promise<Processor> => processor.find(user);
 
 describe('the README of feats', () => {
   it('gives the default of a feature until another one is configured', async () => {
@@ -61,6 +72,58 @@ describe('the README of feats', () => {
     expect(await rollout.value('ConfirmText', 'submit')).toBe('save');
     await rollout.update('ConfirmText', { percentage: 0 });
     expect(await rollout.value('ConfirmText', 'submit')).toBe('submit');
+  });
+
+  it('creates the chosen implementation, and has no way past that', async () => {
+    expect(await processor.create(of('CA'))).toBe('acme for 1');
+    await rollout.serveBySegment('PaymentProcessor', {
+      segments: 'Country',
+      rows: [['CA', { variant: 'premium' }]],
+    });
+    expect(await processor.create(of('CA'))).toBe('premium for 1');
+    for (const name of ['acme', 'premium', 'aperture']) expect(name in processor).toBe(false);
+  });
+
+  it('keeps the priorities that a user has used first, whatever the weights become', async () => {
+    const todo = new Rollout();
+    const weighing = (...weights: [number, number, number]) => ({
+      rules: [
+        {
+          id: 'priorities',
+          when: { group: 'all' },
+          sticky: true,
+          serve: {
+            split: ['no_priority', 'two_priorities', 'three_priorities'].map(
+              (name, at) => [name, weights[at] as number] as const,
+            ),
+          },
+        },
+      ],
+    });
+    await todo.addFeature('AllowedPriorities', {
+      variants: ['no_priority', 'two_priorities', 'three_priorities'],
+      ...weighing(1, 0, 0),
+    });
+    const priorities = todo.implementations(
+      'AllowedPriorities',
+      {
+        no_priority: (_: string): string[] => [],
+        two_priorities: (_: string) => ['Important', 'Normal'],
+        three_priorities: (_: string) => ['Important', 'Normal', 'Unimportant'],
+      },
+      { default: 'no_priority' },
+    );
+    expect(await priorities.find('ann')).toBe('no_priority');
+    // To find one has marked nothing.
+    await todo.update('AllowedPriorities', weighing(0, 0, 1));
+    expect(await priorities.find('ann')).toBe('three_priorities');
+    await priorities.used('two_priorities', 'ann');
+    expect(await priorities.create('bob')).toHaveLength(3);
+    await todo.update('AllowedPriorities', weighing(1, 0, 0));
+    expect(await priorities.create('ann')).toEqual(['Important', 'Normal']);
+    expect(await priorities.create('bob')).toHaveLength(3);
+    expect(await priorities.create('cid')).toEqual([]);
+    await todo.close();
   });
 
   it('turns something off, and on again', async () => {
@@ -196,7 +259,35 @@ describe('what the real feats answered', () => {
   it.each(Object.entries(tables))('is answered here too: %s', async (what, table) => {
     await rollout.serveBySegment('PaymentProcessor', table);
     expect(answered()).toEqual(recorded(what));
+    // Nobody is left without an implementation here.
+    const found = await Promise.all(users.map((user) => processor.find(user)));
+    expect(found).toEqual(recorded(what).map((name) => (name === 'raised' ? 'acme' : name)));
   });
+
+  it.each(fixture.cases.filter(({ feature }) => feature === 'DarkMode'))(
+    'is answered by a boolean feature too: $what',
+    async ({ what, answers, implementations }) => {
+      const modes = new Rollout();
+      modes.defineSegment('Country', (user: User) => user.address.countryCode);
+      const dark = modes.booleanFeature('DarkMode', (user: User) => user.device === 'ios');
+      if (what !== 'nothing configured') {
+        await modes.addFeature('DarkMode');
+        await modes.serveBySegment('DarkMode', {
+          segments: 'Country',
+          rows: [
+            ['CA', 'on'],
+            ['US', 'off'],
+          ],
+        });
+      }
+      for (const [at, user] of users.entries()) {
+        const which = implementations[Number(answers[at])];
+        const isDark = which === 'Default' ? user.device === 'ios' : which === 'Enabled';
+        expect([user.id, await dark.isEnabled(user)]).toEqual([user.id, isDark]);
+      }
+      await modes.close();
+    },
+  );
 
   it('is answered for everyone alike where it has no segments', async () => {
     await rollout.update('PaymentProcessor', {

@@ -1,4 +1,4 @@
-import { Rollout } from '../../lib/index.js';
+import { type ExperimentSettings, Rollout } from '../../lib/index.js';
 
 const DAY = 86_400_000;
 const START = Date.parse('2024-04-01T00:00:00Z');
@@ -70,20 +70,19 @@ describe('the README of flaggery', () => {
   });
 
   it('tests B on a fifth of all for some days, the rollout having no effect meanwhile', async () => {
-    const window = { from: '2024-04-01T00:00:00Z', until: '2024-04-12T00:00:00Z' };
-    await rollout.update('foobar', ({ rules }) => ({
-      rules: [
-        ...rules,
-        {
-          id: 'my_test',
-          when: { group: 'all' },
-          ...window,
-          percentage: 20,
-          serve: { variant: 'B' },
-        },
-        { id: 'my_test/control', when: { group: 'all' }, ...window, serve: 'off' },
+    const test: ExperimentSettings = {
+      from: '2024-04-01T00:00:00Z',
+      until: '2024-04-12T00:00:00Z',
+      arms: [
+        { name: 'control', proportion: 0.8, features: { foobar: false } },
+        { name: 'experiment', proportion: 0.2, features: { foobar: 'B' } },
       ],
-    }));
+    };
+    await rollout.addExperiment('my_test', test);
+    const concurrent = { ...test, from: '2024-04-11T00:00:00Z', until: '2024-04-20T00:00:00Z' };
+    await expect(rollout.addExperiment('another', concurrent)).rejects.toMatchObject({
+      code: 'INVALID_FEATURE',
+    });
     const before = shareOf('A');
     expect(before).toBeGreaterThan(0.08);
 
@@ -103,10 +102,12 @@ describe('the README of flaggery', () => {
 
   it('has this order: none, default variant, rollout, test, override', async () => {
     now = START;
-    const [tested, control] = [
-      subjects.find((subject) => rollout.decideSync('foobar', subject).rule === 'my_test'),
-      subjects.find((subject) => rollout.decideSync('foobar', subject).rule === 'my_test/control'),
-    ] as [number, number];
+    const inArm = (enabled: boolean) =>
+      subjects.find((subject) => {
+        const decision = rollout.decideSync('foobar', subject);
+        return decision.experiment === 'my_test' && decision.enabled === enabled;
+      }) as number;
+    const [tested, control] = [inArm(true), inArm(false)];
     await rollout.update('foobar', { defaultVariant: 'A', percentage: 100 });
     expect([variantOf(42), variantOf(tested), variantOf(control)]).toEqual(['B', 'B', undefined]);
     now = END;
