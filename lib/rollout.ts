@@ -68,6 +68,7 @@ import {
   type ImplementationsOptions,
   type TakingTheSame,
 } from './implementations.js';
+import { currentOverrides, namesWith, overlaid, refuseUndefined } from './overrides.js';
 import { Snapshot, valueOr } from './snapshot.js';
 import { isOfFeature } from './stored-name.js';
 import { Uses } from './uses.js';
@@ -306,7 +307,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
         return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
       });
     } catch (cause) {
-      return new Snapshot<Features>(new Map(), (name) => this.unavailable(name, cause));
+      const decisions = this.decideAll(undefined, who);
+      return new Snapshot<Features>(decisions, (name) => this.unavailable(name, cause));
     }
   }
 
@@ -479,7 +481,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
    */
   async whenFor(name: NameOf<Features>, subject?: Subject | null): Promise<Date | undefined> {
     const who = arguments.length > 1 ? subject : currentSubject();
-    const feature = (await this.get(name)) ?? raise(notFound(name));
+    const overridden = currentOverrides()?.features.get(name);
+    const feature = overridden ?? (await this.get(name)) ?? raise(notFound(name));
     const { percentage } = feature;
     if (typeof percentage === 'number') return undefined;
     const compiled = compile(feature);
@@ -799,15 +802,19 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return runPinned(subject, this, snapshot, fn);
   }
 
-  /** At once where the source can tell without I/O. Never throws or rejects. */
+  /** At once where the source can tell without I/O. Never throws, and rejects only for `refuseUndefined`. */
   private answer(name: string, subject: unknown): Decision | Promise<Decision> {
-    const pin = pinnedFor<Snapshot>(this, subject);
-    if (pin !== undefined) return pin.decide(name);
-    const view = this.source.local;
-    // What a stale view does not hold, the source itself may still find out.
-    if (view !== undefined && (view.stale === undefined || view.get(name) !== undefined)) {
-      const decision = this.decideIn(view, name, subject);
-      if (decision.code !== 'NEEDS_LOOKUP') return decision;
+    try {
+      const pin = pinnedFor<Snapshot>(this, subject);
+      if (pin !== undefined) return pin.decide(name);
+      const view = overlaid(this.source.local, name);
+      // What a stale view does not hold, the source itself may still find out.
+      if (view !== undefined && (view.stale === undefined || view.get(name) !== undefined)) {
+        const decision = this.decideIn(view, name, subject);
+        if (decision.code !== 'NEEDS_LOOKUP') return decision;
+      }
+    } catch (undefinedFeature) {
+      return Promise.reject(undefinedFeature);
     }
     return this.lookUp(name, subject);
   }
@@ -821,7 +828,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       return this.source
         .read(known, (feature) => this.lookupId(feature, subject))
         .then(
-          (view) => {
+          (read) => {
+            const view = overlaid(read, name);
             const all = this.moreThan(known, view, name);
             return all === undefined
               ? this.decideFinally(view, name, subject)
@@ -838,7 +846,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private async viewOf(name: string, subject: unknown): Promise<View> {
     let known = this.togetherWith(name);
     for (;;) {
-      const view = await this.source.read(known, (feature) => this.lookupId(feature, subject));
+      const view =
+        overlaid(undefined, name) ??
+        overlaid(await this.source.read(known, (feature) => this.lookupId(feature, subject)), name);
       const all = this.moreThan(known, view, name);
       if (all === undefined) return view;
       known = all;
@@ -847,13 +857,15 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private async useAs(name: string, subject: unknown, variant?: string): Promise<Decision> {
     const pin = pinnedFor<Snapshot>(this, subject);
+    const instead = (cause: unknown) => pin?.decide(name) ?? this.unavailable(name, cause);
+    let view: View;
     try {
-      const view = await this.viewOf(name, subject);
-      const decision = pin?.decide(name) ?? this.decideFinally(view, name, subject);
-      return await this.uses.use(decision, view, subject, variant);
+      view = await this.viewOf(name, subject);
     } catch (cause) {
-      return pin?.decide(name) ?? this.unavailable(name, cause);
+      return instead(cause);
     }
+    const decision = pin?.decide(name) ?? this.decideFinally(view, name, subject);
+    return this.uses.use(decision, view, subject, variant).catch(instead);
   }
 
   private chooserOf(name: string): Chooser {
@@ -887,7 +899,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private answerNow(name: string, subject: unknown): Decision {
     const pin = pinnedFor<Snapshot>(this, subject);
     if (pin !== undefined) return pin.decide(name);
-    const view = this.source.local;
+    const view = overlaid(this.source.local, name);
     if (view === undefined) {
       if (this.closing !== undefined) return this.unavailable(name, undefined);
       throw new HanoiError(
@@ -914,17 +926,18 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     try {
       const held = view.get(name);
       const { stale } = view;
-      if (held === undefined) {
-        // That it was not there some time ago doesn't say that it isn't now.
-        return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
+      if (held !== undefined) {
+        const decision = decide(held.compiled, subject, held.facts, this.surroundings, view);
+        // Of a feature that went with its store.
+        if (decision.code === 'STORE_UNAVAILABLE') return this.unavailable(name, undefined);
+        return stale === undefined ? decision : aged(decision, stale.ageMs(name), stale.cause.code);
       }
-      const decision = decide(held.compiled, subject, held.facts, this.surroundings, view);
-      // Of a feature that went with its store.
-      if (decision.code === 'STORE_UNAVAILABLE') return this.unavailable(name, undefined);
-      return stale === undefined ? decision : aged(decision, stale.ageMs(name), stale.cause.code);
+      // That it was not there some time ago doesn't say that it isn't now.
+      if (stale !== undefined) return this.unavailable(name, stale.cause);
     } catch (cause) {
       return this.unavailable(name, cause);
     }
+    return this.unknown(name);
   }
 
   /** The same, where nothing more can be looked up. */
@@ -940,17 +953,20 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     isFinal = false,
   ): Map<string, Decision> {
     const decisions = new Map<string, Decision>();
-    for (const name of view?.names() ?? []) {
+    for (const name of namesWith(view)) {
       if (!isOfFeature(name)) continue;
+      const known = overlaid(view, name);
+      if (known === undefined) continue;
       const decision = isFinal
-        ? this.decideFinally(view as View, name, subject)
-        : this.decideIn(view as View, name, subject);
+        ? this.decideFinally(known, name, subject)
+        : this.decideIn(known, name, subject);
       decisions.set(name, decision);
     }
     return decisions;
   }
 
   private unknown(name: string): Decision {
+    refuseUndefined(name);
     const enabled = this.unknownFeature;
     return failed(name, 'unknown feature', 'FLAG_NOT_FOUND', 'FEATURE_NOT_FOUND', { enabled });
   }

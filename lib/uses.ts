@@ -132,9 +132,12 @@ export class Uses {
     const id = idUnder(compiled, subject, this.surroundings);
     if (id === undefined) return;
     const { feature, enabled, variant, value, reason, detail, rule, experiment } = used;
-    const key = JSON.stringify([head?.id, id, enabled, variant, experiment, arm]);
-    if (this.exposed.get(key)) return;
-    this.exposed.set(key, true);
+    // What a test says has no head. Each use is told then: tests do not share what was told before.
+    if (head !== undefined) {
+      const key = JSON.stringify([head.id, id, enabled, variant, experiment, arm]);
+      if (this.exposed.get(key)) return;
+      this.exposed.set(key, true);
+    }
     const exposure: Exposure = {
       ...{ feature, enabled, variant, value, reason, detail, rule, experiment },
       ...{ subject: id, arm, at: this.surroundings.now() },

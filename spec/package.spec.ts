@@ -110,6 +110,23 @@ describe('the packed package', () => {
   const node = async (...args: string[]) =>
     JSON.parse((await run(process.execPath, args, { cwd: folder })).stdout);
 
+  /** The test files of such a name, one after the other by their names, in one process. */
+  const jestRun = async (pattern: string) => {
+    const testSequencer = join(folder, 'by-name.cjs');
+    const config = JSON.stringify({ rootDir: folder, transform: {}, testSequencer });
+    await write(
+      'by-name.cjs',
+      `const { default: Sequencer } = require(${JSON.stringify(join(root, 'node_modules/@jest/test-sequencer'))});
+      module.exports = class extends Sequencer {
+        sort(tests) {
+          return [...tests].sort((a, b) => (a.path < b.path ? -1 : 1));
+        }
+      };`,
+    );
+    const jestBin = join(root, 'node_modules/jest/bin/jest.js');
+    return node(jestBin, '--json', '-i', '--config', config, '--testPathPatterns', pattern);
+  };
+
   beforeAll(async () => {
     // The real path: jest and node would otherwise know the folder by two names where it is a link.
     folder = await mkdtemp(join(await realpath(tmpdir()), 'hanoi-package-'));
@@ -230,10 +247,38 @@ describe('the packed package', () => {
         expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
       });`,
     );
-    const config = JSON.stringify({ rootDir: folder, transform: {} });
-    const jestBin = join(root, 'node_modules/jest/bin/jest.js');
-    const { numPassedTests } = await node(jestBin, '--json', '--config', config);
+    const { numPassedTests } = await jestRun('consumer');
     expect(numPassedTests).toBe(1);
+  });
+
+  it('fails no jest test file for what the one before it has left to the collector', async () => {
+    // Many, so that some are left for the next file, whenever the collector comes.
+    await write(
+      'a-leaving.test.js',
+      `const { Rollout } = require('hanoi');
+      const { withFeatures } = require('hanoi/testing');
+      test('is on', async () => {
+        const rollout = new Rollout();
+        for (let n = 0; n < 1000; n++) {
+          await withFeatures({ chat: true }, async () => expect(await rollout.isEnabled('chat')).toBe(true));
+        }
+      });`,
+    );
+    await write(
+      'b-collecting.test.js',
+      `const { setFlagsFromString } = require('node:v8');
+      const { runInNewContext } = require('node:vm');
+      test('collects', async () => {
+        setFlagsFromString('--expose-gc');
+        const collect = runInNewContext('gc');
+        for (let n = 0; n < 10; n++) {
+          collect();
+          await new Promise((done) => setTimeout(done, 5));
+        }
+      });`,
+    );
+    const { numPassedTests, numRuntimeErrorTestSuites } = await jestRun('leaving|collecting');
+    expect([numPassedTests, numRuntimeErrorTestSuites]).toEqual([2, 0]);
   });
 
   it('gives the same names from each entry point to import and to require', async () => {
@@ -286,6 +331,55 @@ describe('the packed package', () => {
       pinned: [true, true],
     };
     expect(await node('both.mjs')).toEqual(expected);
+  });
+
+  it('lets a test say what features are to every Rollout, whichever build it and the helper are of', async () => {
+    await write(
+      'overriding.mjs',
+      `import { createRequire } from 'node:module';
+      import { Rollout } from 'hanoi';
+      import * as esm from 'hanoi/testing';
+      const require = createRequire(import.meta.url);
+      const cjs = require('hanoi/testing');
+      const rollouts = [new Rollout(), new (require('hanoi').Rollout)()];
+      const variants = () => rollouts.map((each) => each.decideSync('chat').variant ?? null);
+      const codes = () => rollouts.map((each) => {
+        try {
+          return each.isEnabledSync('typo');
+        } catch ({ code }) {
+          return code;
+        }
+      });
+      const told = {
+        twoCopies: esm.withFeatures !== cjs.withFeatures,
+        esm: esm.withFeatures({ chat: 'a' }, variants),
+        cjs: cjs.withFeatures({ chat: 'b' }, variants),
+        inner: await esm.withFeatures({ chat: 'a', typo: true }, async () => {
+          await new Promise((done) => setTimeout(done, 1));
+          return cjs.withFeatures({ chat: 'b' }, () => [variants(), codes()]);
+        }),
+        after: [variants(), codes()],
+      };
+      const stop = cjs.failOnUndefined();
+      told.failing = codes();
+      stop();
+      console.log(JSON.stringify({ ...told, stopped: codes() }));`,
+    );
+    expect(await node('overriding.mjs')).toEqual({
+      twoCopies: true,
+      esm: ['a', 'a'],
+      cjs: ['b', 'b'],
+      inner: [
+        ['b', 'b'],
+        [true, true],
+      ],
+      after: [
+        [null, null],
+        [false, false],
+      ],
+      failing: ['FEATURE_NOT_FOUND', 'FEATURE_NOT_FOUND'],
+      stopped: [false, false],
+    });
   });
 
   it('leaves nothing that keeps the process alive', async () => {

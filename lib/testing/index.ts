@@ -1,1 +1,4 @@
+export { failOnUndefined } from '../overrides.js';
+export type { FeatureValue, FeatureValues } from './feature-values.js';
 export { type ManualClock, manualClock } from './manual-clock.js';
+export { type WithFeaturesOptions, withFeatures } from './with-features.js';
