@@ -13,6 +13,7 @@ import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
 import * as hanoiMiddleware from '../lib/middleware/index.js';
+import * as hanoiTesting from '../lib/testing/index.js';
 import { PAGES, program, README, serveUrls, snippets, textOf } from './readme.js';
 import { useRedis } from './redis-server.js';
 
@@ -65,6 +66,7 @@ describe.each(PAGES)('%s', (page) => {
       'hanoi/import': hanoiImport,
       'hanoi/middleware': hanoiMiddleware,
       'hanoi/redis': hanoiRedis,
+      'hanoi/testing': hanoiTesting,
       express,
       fastify,
       hono,
