@@ -17,6 +17,9 @@ export function useMonitoredRedis(): MonitoredRedis {
   beforeAll(async () => {
     server = await RedisServer.start();
     client = new Redis(server.port);
+    // What the client sends while it connects could come to the monitor with the reply to MONITOR,
+    // and ioredis would take it for a reply too many.
+    await client.ping();
     monitor = await client.monitor();
     monitor.on('monitor', (_time: string, args: string[], source: string) => {
       if (source !== 'lua') seen.push([args[0]?.toLowerCase() as string, ...args.slice(1)]);
