@@ -177,6 +177,11 @@ export interface Change extends ChangeEvent {
   readonly removed: readonly string[];
   /** How many members there are after it; of a removed feature, how many it had. */
   readonly memberCount: number;
+  /**
+   * `members` of the head that it met, 0 where there was none: whether the change of members before
+   * it is known. Undefined where that was not told.
+   */
+  readonly membersBefore: number | undefined;
 }
 
 /** Which part of a history. */
@@ -301,8 +306,17 @@ export interface Source {
   close(): Promise<void>;
 }
 
-/** What must be there: any feature of the name; the one with this id; or that one at this revision. */
-export type Present = 'present' | { readonly id: string; readonly revision?: number };
+/**
+ * What must be there: any feature of the name; or the one with this id, at this revision where one is
+ * said, with its members in this state (`Head.members`) where one is said.
+ */
+export type Present = 'present' | Exactly;
+
+export interface Exactly {
+  readonly id: string;
+  readonly revision?: number | undefined;
+  readonly members?: number | undefined;
+}
 
 /** What every write that is recorded may say. */
 interface About {
@@ -329,10 +343,19 @@ interface MemberChanges {
   readonly remove?: readonly string[] | undefined;
 }
 
-/** Creates a feature, or brings one back: members set aside under the document's id return. */
-export interface Creation extends About, MemberChanges {
-  readonly expect: 'absent';
+/** A document, and who is to be found beside it. */
+interface Placement extends About, MemberChanges {
   readonly document: Feature;
+  /**
+   * So many members the document's id must have before this write, there or set aside: CONFLICT
+   * where there are others, or none any more.
+   */
+  readonly memberCount?: number | undefined;
+}
+
+/** Creates a feature, or brings one back: members set aside under the document's id return. */
+export interface Creation extends Placement {
+  readonly expect: 'absent';
 }
 
 /**
@@ -340,9 +363,8 @@ export interface Creation extends About, MemberChanges {
  * With another id the feature starts clean: the members of the old one are set aside, and those of
  * the new one, if any were set aside in time, are there again.
  */
-export interface Replacement extends About, MemberChanges {
-  readonly expect: { readonly id: string; readonly revision?: number };
-  readonly document: Feature;
+export interface Replacement extends Placement {
+  readonly expect: Exactly;
   /** Ids that are to lose what they were assigned, at most MEMBERS_PER_WRITE. */
   readonly release?: readonly string[] | undefined;
 }
@@ -363,7 +385,7 @@ export interface MembersWrite extends About, MemberChanges {
  */
 export interface AssignmentsWrite {
   readonly name: string;
-  readonly expect: Present;
+  readonly expect: 'present' | Omit<Exactly, 'members'>;
   readonly document?: undefined;
   readonly assign: readonly {
     readonly id: string;
@@ -399,7 +421,7 @@ export interface Backend extends Source {
    * Applies the write whole, and resolves. Or rejects:
    * with OUTCOME_UNKNOWN, and it may have been applied: to repeat it with the error's `requestId`
    * is safe; with any other code, and nothing has changed: FEATURE_EXISTS for `absent`,
-   * FEATURE_NOT_FOUND where there is none, CONFLICT where another id or revision is there,
+   * FEATURE_NOT_FOUND where there is none, CONFLICT where another id, revision or other members are there,
    * INVALID_ARGUMENT for too many ids or for a request id that another name has used, CLOSED,
    * NOT_APPLIED where the store was not reached, or refused.
    * A write that changes nothing (members that are there already, no document) succeeds and

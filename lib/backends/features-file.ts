@@ -173,6 +173,7 @@ function* readInSteps(text: string): Generator<undefined, Read, undefined> {
         ...{ head: now, id: String(++lastChange), at: Date.now(), actor: undefined, note: BY_HAND },
         ...{ before: undefined, after: isEdited ? feature : undefined },
         ...{ added: [], removed: [], memberCount: ids.length },
+        membersBefore: known === undefined ? 0 : known[0].members,
       } as Change);
     }
   }
@@ -321,16 +322,16 @@ function shortened(changes: readonly Change[]): Change[] {
 function lengthened(changes: readonly Change[]): Change[] {
   const last = new Map<string, Feature | undefined>();
   return changes.map((change) => {
-    const { actor, note } = change;
+    const { actor, note, membersBefore } = change;
     const head = Object.freeze(change.head);
     if (change.kind === 'members') {
-      return { ...change, head, actor, note, before: undefined, after: undefined };
+      return { ...change, head, actor, note, membersBefore, before: undefined, after: undefined };
     }
     const isLast = (change.before as unknown) === 'last';
     const before = isLast ? last.get(change.name) : parsed(change.before);
     const after = parsed(change.after);
     last.set(change.name, after);
-    return { ...change, head, actor, note, before, after };
+    return { ...change, head, actor, note, membersBefore, before, after };
   });
 }
 

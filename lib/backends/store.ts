@@ -7,6 +7,7 @@ import {
   type AssignmentsWrite,
   type Change,
   type ChangeEvent,
+  type Creation,
   type Head,
   type HeldFeature,
   type HeldMembers,
@@ -17,6 +18,7 @@ import {
   REQUEST_MEMORY_MS,
   type RecordedWrite,
   type Removal,
+  type Replacement,
   type Stored,
   type Token,
   type View,
@@ -349,6 +351,7 @@ export class Store {
     for (const [other, head] of write.beside ?? []) {
       if (!isSameDocument(this.entries.get(other)?.head, head)) throw changedMeanwhile(other);
     }
+    if (write.document) this.refuseOtherMembers(write, before);
     this.origin ??= crypto.randomUUID();
     if (document === null) return this.remove(write as Removal, before as Entry);
 
@@ -357,6 +360,7 @@ export class Store {
     refuseMany(name, add.length + remove.length);
     refuseMany(name, release.length);
     if (document === undefined && before?.problem !== undefined) throw before.problem;
+    const membersBefore = before?.head.members ?? 0;
     const entry = document === undefined ? (before as Entry) : this.place(document, before);
     const { ids } = entry.facts;
     const added = add === NONE ? NONE : letIn(ids, add);
@@ -367,9 +371,18 @@ export class Store {
     }
     if (entry !== before) {
       const kind = before === undefined ? 'created' : 'updated';
-      this.record(write, kind, entry, before?.feature, entry.feature, added, removed);
+      this.record(
+        write,
+        kind,
+        entry,
+        membersBefore,
+        before?.feature,
+        entry.feature,
+        added,
+        removed,
+      );
     } else if (added.length > 0 || removed.length > 0) {
-      this.record(write, 'members', entry, undefined, undefined, added, removed);
+      this.record(write, 'members', entry, membersBefore, undefined, undefined, added, removed);
     }
     const released = release.filter((id) => entry.facts.release(id));
     return {
@@ -402,6 +415,18 @@ export class Store {
     return { head, added, removed: 0, assigned };
   }
 
+  /** CONFLICT where the document's id has not as many members as the write says. */
+  private refuseOtherMembers(
+    { name, document, memberCount }: Creation | Replacement,
+    before: Entry | undefined,
+  ): void {
+    if (memberCount === undefined) return;
+    forgetOld(this.setAside, this.now());
+    const isThere = before?.head.id === document.id;
+    const members = isThere ? before.facts : this.setAside.get(document.id)?.beside;
+    if ((members?.ids.size ?? 0) !== memberCount) throw changedMeanwhile(name);
+  }
+
   /** Puts the document in its place, with the members that its id has. */
   private place(feature: Feature, before: Entry | undefined): Entry {
     const { name, id, revision } = feature;
@@ -431,7 +456,16 @@ export class Store {
     this.documentWrites = stampAfter(this.documentWrites);
     this.entries.delete(write.name);
     this.putAside(before);
-    this.record(write, 'removed', before, before.feature, undefined, NONE, NONE);
+    this.record(
+      write,
+      'removed',
+      before,
+      before.head.members,
+      before.feature,
+      undefined,
+      NONE,
+      NONE,
+    );
     return { head: before.head, added: 0, removed: 0, assigned: NONE };
   }
 
@@ -453,6 +487,7 @@ export class Store {
     { name, actor, note }: RecordedWrite,
     kind: Change['kind'],
     { head, facts }: Entry,
+    membersBefore: number,
     before: Feature | undefined,
     after: Feature | undefined,
     added: readonly string[],
@@ -475,6 +510,7 @@ export class Store {
       added,
       removed,
       memberCount,
+      membersBefore,
     };
     this.add(change);
     this.told = Object.freeze({ name, kind, head });
@@ -543,8 +579,10 @@ function refuseUnexpected(name: string, expect: Write['expect'], head: Head | un
   } else if (head === undefined) {
     throw notFound(name);
   } else if (expect !== 'present') {
-    const { id, revision = head.revision } = expect;
-    if (id !== head.id || revision !== head.revision) throw changedMeanwhile(name);
+    const { id, revision = head.revision, members = head.members } = expect;
+    if (id !== head.id || revision !== head.revision || members !== head.members) {
+      throw changedMeanwhile(name);
+    }
   }
 }
 

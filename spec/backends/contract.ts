@@ -736,6 +736,47 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
       });
     });
 
+    describe('a write that says which members there are', () => {
+      test('is refused where they are in another state', async () => {
+        const document = await create('chat');
+        await add('chat', ['ann']);
+        const { id, members = 0 } = (await head('chat')) ?? {};
+        await add('chat', ['bob']);
+        const next = { ...document, revision: 2 };
+        const put = (of: number | undefined) =>
+          backend.write({
+            ...{ name: 'chat', document: next, remove: ['ann'] },
+            expect: { id: id as string, revision: 1, members: of },
+          });
+        await expect(put(members)).rejects.toMatchObject({ code: 'CONFLICT', feature: 'chat' });
+        const remove = { name: 'chat', document: null, expect: { id: id as string, members } };
+        await expect(backend.write(remove)).rejects.toMatchObject({ code: 'CONFLICT' });
+        expect(await membersOf('chat')).toEqual(new Set(['ann', 'bob']));
+        await put((await head('chat'))?.members);
+        expect(await membersOf('chat')).toEqual(new Set(['bob']));
+      });
+
+      test('is refused where the id that comes back has others, or none any more', async () => {
+        const document = await create('chat', {}, 'first');
+        await add('chat', ['ann', 'bob']);
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        const back = (memberCount: number) =>
+          backend.write({ name: 'chat', expect: 'absent', document, memberCount });
+        await expect(back(1)).rejects.toMatchObject({ code: 'CONFLICT', feature: 'chat' });
+        expect(await backend.load('chat')).toBeUndefined();
+        await back(2);
+        const other = { ...document, id: 'other', revision: 2 };
+        const replaced = (memberCount: number) =>
+          backend.write({ name: 'chat', expect: { id: 'first' }, document: other, memberCount });
+        await expect(replaced(2)).rejects.toMatchObject({ code: 'CONFLICT' });
+        await replaced(0);
+        const same = { ...other, revision: 3 };
+        const write = { name: 'chat', expect: { id: 'other' }, document: same, memberCount: 1 };
+        await expect(backend.write(write)).rejects.toMatchObject({ code: 'CONFLICT' });
+        expect(await head('chat')).toMatchObject({ id: 'other', revision: 2 });
+      });
+    });
+
     describe('the history', () => {
       test('tells each change, the newest first', async () => {
         const before = Date.now() - 60_000;
@@ -797,6 +838,26 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         await backend.write({ name: 'chat', expect: 'present', document: null });
         const history = await backend.history('chat', { limit: 10 });
         expect(history.map(({ memberCount }) => memberCount)).toEqual([1, 1, 0, 2, 2, 0]);
+      });
+
+      test('tells which state of the members each change met', async () => {
+        const document = await create('chat', {}, 'first');
+        await add('chat', ['ann', 'bob']);
+        const first = await head('chat');
+        await replace({ ...document, id: 'first', percentage: 1, revision: 2 });
+        await backend.write({
+          name: 'chat',
+          expect: { id: 'first' },
+          document: { ...document, id: 'second', revision: 3 },
+        });
+        await add('chat', ['eve']);
+        const second = await head('chat');
+        await backend.write({ name: 'chat', expect: 'present', document: null });
+        await create('chat', {}, 'first');
+        const history = await backend.history('chat', { limit: 10 });
+        expect(history.map(({ membersBefore }) => membersBefore)).toEqual([
+          ...[0, second?.members, 0, first?.members, first?.members, 0, 0],
+        ]);
       });
 
       test('can be read on from a change, and by its two kinds', async () => {

@@ -65,9 +65,10 @@ return replies
  *       7 'put', 'remove' or 'members', 8 document, 9 its id, 10 its revision,
  *       11 length of the streams, 12 ms that members set aside are kept, 13 ms that the answer is
  *       remembered, 14 who and why (JSON), 15 'one' write, or a batch in which 'each' id is a write,
- *       16 how many ids to add, 17 to remove, 18 how many other features it was decided by, then of
- *       each of these its name and the first three parts of its head, or '', then the ids to add, to
- *       remove, and to release from what they were assigned
+ *       16 how many ids to add, 17 to remove, 18 the expected fourth part of the head or '', 19 how
+ *       many members the document's id has to have, or '', 20 how many other features it was decided
+ *       by, then of each of these its name and the first three parts of its head, or '', then the ids
+ *       to add, to remove, and to release from what they were assigned
  *
  * Returns { 'done', now, answer }, with now in Unix ms and the answer in lines (name, head, how
  * many were added, and removed; of a batch, then a 1 or 0 for each id, whether it changed); or
@@ -121,13 +122,14 @@ if ARGV[4] == 'absent' then
 else
   if not head and not before then return { 'missing', now } end
   if ARGV[4] == 'id' and
-    (ARGV[5] ~= oldId or (ARGV[6] ~= '' and ARGV[6] ~= oldRevision)) then
+    (ARGV[5] ~= oldId or (ARGV[6] ~= '' and ARGV[6] ~= oldRevision) or
+    (ARGV[18] ~= '' and ARGV[18] ~= oldMembers)) then
     return { 'changed', now }
   end
   if operation == 'members' and not (oldId and before) then return { 'corrupt', now } end
 end
 
-for at = 19, 18 + 2 * ARGV[18], 2 do
+for at = 21, 20 + 2 * ARGV[20], 2 do
   local other = redis.call('HGET', heads, ARGV[at])
   if ARGV[at + 1] ~= (other and string.match(other, '^(.*):%d+$') or '') then
     return { 'changed', now, ARGV[at] }
@@ -150,11 +152,12 @@ if type(count) ~= 'number' then
   if operation ~= 'remove' then return count end
   count = 0
 end
+if ARGV[19] ~= '' and count ~= tonumber(ARGV[19]) then return { 'changed', now } end
 -- A key of another type answers so now, while nothing has changed; the log's does when appended to.
 redis.call('XLEN', stream)
 
 local added, removed, flags = {}, {}, {}
-local first = 19 + 2 * ARGV[18]
+local first = 21 + 2 * ARGV[20]
 local function pick(list, total, known)
   if total == 0 then return end
   local ids = { unpack(ARGV, first, first + total - 1) }
@@ -215,7 +218,7 @@ local counted = not moved and '0' or whole(isBatch and #added + #removed or 1)
 if tonumber(ARGV[11]) > 0 then
   local entry = {
     'name', name, 'kind', kind, 'head', after, 'at', now, 'about', ARGV[14],
-    'count', whole(count + #added - #removed), 'counted', counted,
+    'count', whole(count + #added - #removed), 'counted', counted, 'was', oldMembers or before and '' or '0',
   }
   local function put(field, value)
     entry[#entry + 1] = field

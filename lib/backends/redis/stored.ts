@@ -155,6 +155,7 @@ export function parseChange([id, pairs]: Entry): Change | undefined {
     added,
     removed,
     memberCount: Number(fields.get('count')),
+    membersBefore: fields.get('was') ? Number(fields.get('was')) : undefined,
   };
 }
 

@@ -263,6 +263,7 @@ export class Writes {
     mode: 'one' | 'each',
   ): (string | number)[] {
     const { name, expect, document, actor, note, beside = new Map() } = write;
+    const memberCount = write.document ? write.memberCount : undefined;
     const { add, remove, release } = idsOf(write);
     return [
       // Any random text will do where the store has none yet.
@@ -280,6 +281,8 @@ export class Writes {
       mode,
       add.length,
       remove.length,
+      typeof expect === 'string' ? '' : (expect.members ?? ''),
+      memberCount ?? '',
       beside.size,
       ...Array.from(beside, ([other, head]) => [other, documentPart(head)]).flat(),
       ...add,
