@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   CORRUPT_FEATURE: 'The stored document cannot be read; it is off and is not overwritten.',
   CONFLICT: 'The feature has changed since it was read; read it again and repeat.',
   NOT_MARKED: 'That somebody has used a variant could not be kept; the use went on.',
+  NOT_KEPT: 'What is to be brought back of the past is no longer kept, or not all of it.',
   NOT_APPLIED: 'A write did not reach the store, or the store refused it; nothing has changed.',
   OUTCOME_UNKNOWN: 'A write may have been applied or not; repeating it with `requestId` is safe.',
   BACKEND_NOT_LOCAL: 'A synchronous check was asked of a backend that has to do I/O.',
@@ -99,6 +100,11 @@ export function changedMeanwhile(feature: string): HanoiError {
     `${titleOf(feature)} is no longer the one expected. Read it again and repeat the change.`,
     { feature },
   );
+}
+
+/** NOT_KEPT: what is not, and what can be done. */
+export function notKept(feature: string, message: string): HanoiError {
+  return new HanoiError('NOT_KEPT', message, { feature });
 }
 
 /** NOT_APPLIED: what kept the write from the store. */

@@ -28,6 +28,7 @@ export type { Guard, Guardable, GuardOptions, Selector } from './decorators.js';
 export type { GroupFunction, SegmentOptions } from './definitions.js';
 export type { ConditionSettings } from './domain/condition.js';
 export type { Decision, Detail, Reason } from './domain/decision.js';
+export { type Difference, diff } from './domain/diff.js';
 export type { Arm, Experiment, ExperimentSettings, SampleRatio } from './domain/experiment.js';
 export type { ExplainedCondition, ExplainedStep, Explanation } from './domain/explain.js';
 export type {

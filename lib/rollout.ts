@@ -8,6 +8,7 @@ import type {
   View,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
+import { actAs, parseActor } from './current-actor.js';
 import { currentSubject, pinnedFor, runAs, runPinned } from './current-user.js';
 import {
   type Guard,
@@ -111,7 +112,6 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly source: Source;
   private readonly writer: Writer;
   private readonly uses: Uses;
-  private readonly experimenting: Experiments;
   private readonly unknownFeature: boolean;
   private readonly defaults: ReadonlyMap<string, boolean | string>;
   private readonly surroundings: Surroundings;
@@ -120,8 +120,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly unwatch: () => void;
   /** Of features that refer to others: what has to be read with them. */
   private readonly together = new Map<string, readonly string[]>();
-  private unsubscribe: (() => void) | undefined;
-  private closing: Promise<void> | undefined;
+  /** What changes of it: one with those that `as` gives, which are this one for other actors. */
+  private readonly life: Life = { unsubscribe: undefined, closing: undefined };
 
   /** Without a backend, features live in this process's memory. INVALID_ARGUMENT. */
   constructor(backend: Source = new MemoryBackend(), options: RolloutOptions = {}) {
@@ -160,7 +160,6 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
     const writable = 'write' in backend ? (backend as Backend) : undefined;
-    this.experimenting = new Experiments(backend, this.writer, now);
     this.uses = new Uses(writable, this.surroundings, this.events);
   }
 
@@ -291,7 +290,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
   async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
     const who = arguments.length > 0 ? subject : currentSubject();
-    const pin = pinnedFor<Snapshot<Features>>(this, who);
+    const pin = pinnedFor<Snapshot<Features>>(this.life, who);
     if (pin !== undefined) return pin;
     let view = this.source.local;
     let decisions = this.decideAll(view, who);
@@ -352,13 +351,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       | ((feature: Feature) => FeatureSettings<VariantOf<Features[Name]>>),
     options: WriteOptions = {},
   ): Promise<Feature> {
-    return this.writer.amend(name, options, (feature) => {
-      const wanted = typeof settings === 'function' ? settings(feature) : settings;
-      const amended = amendFeature(feature, wanted);
-      // What others have written stays, whatever is defined here.
-      if (wanted.rules !== undefined) this.definitions.refuseUnlisted(amended);
-      return amended;
-    });
+    return this.writer.amend(name, options, (feature) =>
+      this.amended(feature, typeof settings === 'function' ? settings(feature) : settings),
+    );
   }
 
   /** Removes the feature and its members; its history stays. FEATURE_NOT_FOUND, CONFLICT. */
@@ -642,6 +637,22 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /**
+   * The same rollout, whose writes name `actor` in the history where they don't name another
+   * themselves: to close one closes both. With a function, calls it, and names `actor` in all writes
+   * that it starts, of whatever rollout, where nothing else names one. INVALID_ARGUMENT.
+   */
+  as(actor: string): this;
+  as<Result>(actor: string, fn: () => Result): Result;
+  as(actor: string, fn?: () => unknown): unknown {
+    if (arguments.length > 1) {
+      if (typeof fn !== 'function') throw invalid('a function to call', fn);
+      return actAs(parseActor(actor), fn);
+    }
+    const writer = this.writer.as(actor);
+    return Object.assign(Object.create(Object.getPrototypeOf(this)), this, { writer });
+  }
+
+  /**
    * Says who is in a group, in this process. The function gets the subject as it was given to the
    * check. If it throws, the subject is not in the group, and `error` is emitted. INVALID_ARGUMENT
    * for an async function or a reserved name.
@@ -747,8 +758,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (typeof listener !== 'function') throw invalid('a function as the listener', listener);
     this.events.of(event).add(listener);
     // Not before somebody listens: over a network it takes a connection.
-    if (event === 'change' && this.closing === undefined) {
-      this.unsubscribe ??= this.source.subscribe((change) => {
+    if (event === 'change' && this.life.closing === undefined) {
+      this.life.unsubscribe ??= this.source.subscribe((change) => {
         if (change !== undefined) this.events.emit('change', change);
       });
     }
@@ -779,8 +790,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** Closes the backend. Checks answer closed from then on, writes reject with CLOSED. */
   close(): Promise<void> {
-    this.closing ??= this.shut();
-    return this.closing;
+    this.life.closing ??= this.shut();
+    return this.life.closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -788,7 +799,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private async shut(): Promise<void> {
-    this.unsubscribe?.();
+    this.life.unsubscribe?.();
     this.unwatch();
     await this.source.close();
   }
@@ -799,13 +810,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<unknown> {
     // Within a pin, this one starts anew.
     const snapshot = await runAs(subject, () => this.snapshot(subject));
-    return runPinned(subject, this, snapshot, fn);
+    return runPinned(subject, this.life, snapshot, fn);
   }
 
   /** At once where the source can tell without I/O. Never throws, and rejects only for `refuseUndefined`. */
   private answer(name: string, subject: unknown): Decision | Promise<Decision> {
     try {
-      const pin = pinnedFor<Snapshot>(this, subject);
+      const pin = pinnedFor<Snapshot>(this.life, subject);
       if (pin !== undefined) return pin.decide(name);
       const view = overlaid(this.source.local, name);
       // What a stale view does not hold, the source itself may still find out.
@@ -856,7 +867,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private async useAs(name: string, subject: unknown, variant?: string): Promise<Decision> {
-    const pin = pinnedFor<Snapshot>(this, subject);
+    const pin = pinnedFor<Snapshot>(this.life, subject);
     const instead = (cause: unknown) => pin?.decide(name) ?? this.unavailable(name, cause);
     let view: View;
     try {
@@ -866,6 +877,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     }
     const decision = pin?.decide(name) ?? this.decideFinally(view, name, subject);
     return this.uses.use(decision, view, subject, variant).catch(instead);
+  }
+
+  /** By the present actor's writer. */
+  private get experimenting(): Experiments {
+    return new Experiments(this.source, this.writer, this.surroundings.now);
   }
 
   private chooserOf(name: string): Chooser {
@@ -897,11 +913,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private answerNow(name: string, subject: unknown): Decision {
-    const pin = pinnedFor<Snapshot>(this, subject);
+    const pin = pinnedFor<Snapshot>(this.life, subject);
     if (pin !== undefined) return pin.decide(name);
     const view = overlaid(this.source.local, name);
     if (view === undefined) {
-      if (this.closing !== undefined) return this.unavailable(name, undefined);
+      if (this.life.closing !== undefined) return this.unavailable(name, undefined);
       throw new HanoiError(
         'BACKEND_NOT_LOCAL',
         'This backend does I/O for a check. Await isEnabled(), or take a snapshot() and ask that.',
@@ -973,7 +989,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** The store did not answer, which is not the same as "no such feature": the default, or off. */
   private unavailable(name: string, cause: unknown): Decision {
-    if (this.closing !== undefined) {
+    if (this.life.closing !== undefined) {
       return failed(name, 'store unavailable', 'GENERAL', 'CLOSED');
     }
     const code = codeOf(cause);
@@ -1013,6 +1029,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
         },
       ),
     );
+  }
+
+  private amended(feature: Feature, settings: FeatureSettings): Feature {
+    const amended = amendFeature(feature, settings);
+    // What others have written stays, whatever is defined here.
+    if (settings.rules !== undefined) this.definitions.refuseUnlisted(amended);
+    return amended;
   }
 
   private changeRamp(
@@ -1085,6 +1108,12 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       yield parseId(subjectId(subject, key, this.surroundings.identify), path);
     }
   }
+}
+
+/** What of a rollout changes with time. What is pinned is pinned for it. */
+interface Life {
+  unsubscribe: (() => void) | undefined;
+  closing: Promise<void> | undefined;
 }
 
 function presentPercentage(percentage: number | Ramp, now: number): number {

@@ -6,10 +6,14 @@ import {
   MEMBERS_PER_WRITE,
   type MembersWrite,
   type Present,
+  type RecordedWrite,
   type Replacement,
   type Source,
+  type Stored,
+  type Write,
   type Written,
 } from './backends/backend.js';
+import { currentActor, parseActor } from './current-actor.js';
 import type { Feature } from './domain/feature.js';
 import { refused } from './domain/parse.js';
 import { MOST_DECISIONS } from './domain/prerequisite.js';
@@ -28,7 +32,7 @@ export interface WriteOptions {
    * from `get` fits. Without it, a write that met another one is done again on top of it.
    */
   expect?: { readonly id: string; readonly revision: number };
-  /** Who makes the change, for the history. */
+  /** Who makes the change, for the history. Default: whom `as` says. */
   actor?: string;
   /** Why, for the history. */
   note?: string;
@@ -39,6 +43,8 @@ export interface WriteOptions {
   requestId?: string;
 }
 
+export const WRITE_OPTIONS = ['expect', 'actor', 'note', 'requestId'] as const;
+
 export interface MembersOptions extends Omit<WriteOptions, 'expect'> {
   /** Called after each batch of at most 1,000: how many ids were taken, how many of them changed. */
   onProgress?: (progress: { readonly done: number; readonly changed: number }) => void;
@@ -46,6 +52,12 @@ export interface MembersOptions extends Omit<WriteOptions, 'expect'> {
 
 /** The other documents that one is written by, as they are read now; called before each attempt. */
 export type DecidedBy = (document: Feature) => Promise<ReadonlyMap<string, Head | undefined>>;
+
+/** A write, but for who makes it. */
+export type Planned = Pick<RecordedWrite, 'expect' | 'document'> &
+  Pick<Creation, 'add' | 'remove'> & { readonly memberCount?: number | undefined };
+
+type About = Pick<RecordedWrite, 'actor' | 'note' | 'requestId'>;
 
 /** Attempts of a write without `expect` that meets other processes' writes. */
 const ATTEMPTS = 100;
@@ -62,32 +74,32 @@ const READ_ONLY: Pick<Backend, 'write'> = {
 /** Turns "change this about the feature" into the backend's conditional writes. */
 export class Writer {
   // Writes of one feature queue here, so that only other processes can cause a conflict.
-  private readonly queues = new Map<string, Promise<unknown>>();
+  private readonly queues: Map<string, Promise<unknown>>;
 
   private readonly backend: Pick<Backend, 'write'>;
 
-  constructor(private readonly source: Source) {
+  constructor(
+    private readonly source: Source,
+    /** Who writes, where a write doesn't say. */
+    private readonly actor: string | undefined = undefined,
+    beside: Writer | undefined = undefined,
+  ) {
     this.backend = 'write' in source ? (source as Backend) : READ_ONLY;
+    this.queues = beside?.queues ?? new Map();
   }
 
-  async create(
-    feature: Feature,
-    { actor, note, requestId }: WriteOptions,
-    decidedBy?: DecidedBy,
-  ): Promise<Feature> {
+  /** The same, for another actor. INVALID_ARGUMENT. */
+  as(actor: string): Writer {
+    return new Writer(this.source, parseActor(actor), this);
+  }
+
+  async create(feature: Feature, options: WriteOptions, decidedBy?: DecidedBy): Promise<Feature> {
     const { name } = feature;
+    const about = this.about(options);
     for (let attempt = 1; ; attempt++) {
       const beside = (await decidedBy?.(feature)) ?? (await this.besideOf(feature, undefined));
       try {
-        return await this.put({
-          name,
-          expect: 'absent',
-          document: feature,
-          actor,
-          note,
-          requestId,
-          beside,
-        });
+        return await this.put({ name, expect: 'absent', document: feature, ...about, beside });
       } catch (error) {
         // Another feature, by which this was decided, has changed meanwhile.
         if (!hasCode(error, 'CONFLICT') || attempt === ATTEMPTS) throw error;
@@ -99,19 +111,20 @@ export class Writer {
    * Replaces the document by what `change` makes of it; nothing is written if that is the same
    * object. Resolves with the document afterwards. `change` can be called again.
    */
-  amend(
+  async amend(
     name: string,
     options: WriteOptions,
     change: (feature: Feature) => Feature,
     decidedBy?: DecidedBy,
   ): Promise<Feature> {
+    const about = this.about(options);
     return this.inTurn(name, async () => {
       for (let attempt = 1; ; attempt++) {
         const feature = await this.load(name).catch((cause) => {
           throw isOfStore(cause) ? notApplied(name, cause) : cause;
         });
         const { id, revision } = feature;
-        const { expect = { id, revision }, actor, note, requestId } = options;
+        const { expect = { id, revision }, requestId } = options;
         const isExpected = expect.id === id && expect.revision === revision;
         // A write that is repeated may itself be what has changed it: the backend knows.
         if (!isExpected && requestId === undefined) throw changedMeanwhile(name);
@@ -119,7 +132,7 @@ export class Writer {
         if (document === feature) return feature;
         const beside = (await decidedBy?.(document)) ?? (await this.besideOf(document, feature));
         try {
-          return await this.put({ name, expect, document, actor, note, requestId, beside });
+          return await this.put({ name, expect, document, ...about, beside });
         } catch (error) {
           const isOther = hasCode(error, 'CONFLICT') && error.feature !== name;
           const isOurs = isExpected || isOther;
@@ -130,25 +143,72 @@ export class Writer {
   }
 
   /** Removes whatever is there, also a document that can't be read. */
-  async remove(name: string, { expect, actor, note, requestId }: WriteOptions): Promise<void> {
-    await this.backend.write({
-      name,
-      expect: expect ?? 'present',
-      document: null,
-      actor,
-      note,
-      requestId,
+  async remove(name: string, options: WriteOptions): Promise<void> {
+    const { expect = 'present' } = options;
+    await this.backend.write({ name, expect, document: null, ...this.about(options) });
+  }
+
+  /**
+   * Writes what `plan` makes of the state that is there, in turn with the other writes here. Where it
+   * was refused, because that state is another by now, `plan` is called again with the refusal, and
+   * says whether to go on. Resolves with the document afterwards.
+   */
+  async rewrite(
+    name: string,
+    options: Omit<WriteOptions, 'expect'>,
+    plan: (present: Stored | undefined, refusal?: HanoiError) => Promise<Planned | undefined>,
+  ): Promise<Feature | undefined> {
+    const about = this.about(options);
+    return this.inTurn(name, async () => {
+      if (await this.isDone(name, about)) return (await this.source.load(name))?.feature;
+      let refusal: HanoiError | undefined;
+      for (let attempt = 1; ; attempt++) {
+        const present = await this.source.load(name);
+        const planned = await plan(present, refusal);
+        if (planned === undefined) return present?.feature;
+        const { document } = planned;
+        const beside = document ? await this.besideOf(document, present?.feature) : undefined;
+        try {
+          const { head } = await this.backend.write({
+            name,
+            ...planned,
+            ...about,
+            beside,
+          } as Write);
+          if (document === null) return undefined;
+          const isOurs = head.id === document?.id && head.revision === document.revision;
+          return isOurs ? document : await this.load(name);
+        } catch (error) {
+          const isMoved =
+            hasCode(error, 'CONFLICT') ||
+            hasCode(error, 'FEATURE_EXISTS') ||
+            hasCode(error, 'FEATURE_NOT_FOUND');
+          if (!isMoved || attempt === ATTEMPTS) throw error;
+          refusal = error;
+        }
+      }
     });
   }
 
+  /** A write that begins by looking at what there was. READ_ONLY; NOT_APPLIED where that fails. */
+  async writing<Result>(name: string, task: () => Promise<Result>): Promise<Result> {
+    if (this.backend === READ_ONLY) await this.backend.write({ name, expect: 'present' });
+    try {
+      return await task();
+    } catch (cause) {
+      throw isOfStore(cause) ? notApplied(name, cause) : cause;
+    }
+  }
+
   /** Adds or removes some members, at once; resolves with how many of the ids changed. */
-  changeMembers(
+  async changeMembers(
     name: string,
     kind: 'add' | 'remove',
     ids: readonly string[],
     options: WriteOptions,
   ): Promise<number> {
-    return this.backend.write(membersWrite(name, 'present', kind, ids, options)).then(changedCount);
+    const about = this.about(options);
+    return changedCount(await this.backend.write(membersWrite(name, 'present', kind, ids, about)));
   }
 
   /** Adds or removes any number, in batches with a turn of the event loop between them. */
@@ -162,9 +222,9 @@ export class Writer {
     let done = 0;
     let changed = 0;
     // One for all of it, by which it can be repeated whole.
-    const { requestId = crypto.randomUUID() } = options;
+    const { requestId = crypto.randomUUID(), ...about } = this.about(options);
     for await (const batch of batchesOf(ids)) {
-      const own = { ...options, requestId: `${requestId}/${done}` };
+      const own = { ...about, requestId: `${requestId}/${done}` };
       const written: Written = await this.backend
         .write(membersWrite(name, expect, kind, batch, own))
         .catch((error) => {
@@ -224,6 +284,27 @@ export class Writer {
     return beside;
   }
 
+  /** Of the one who calls: who, why, and under which id. INVALID_ARGUMENT. */
+  private about({ actor, note, requestId }: Omit<WriteOptions, 'expect'>): About {
+    const who = actor === undefined ? (this.actor ?? currentActor()) : parseActor(actor);
+    return { actor: who, note, requestId };
+  }
+
+  /**
+   * Whether this is the repetition of a write that was applied: what it was made of has changed by
+   * that. Asked by a write to no feature, which the backend answers by the request id alone.
+   */
+  private async isDone(name: string, { requestId }: About): Promise<boolean> {
+    if (requestId === undefined) return false;
+    try {
+      await this.backend.write({ name, expect: { id: '' }, requestId });
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'CONFLICT') || hasCode(error, 'FEATURE_NOT_FOUND')) return false;
+      throw error;
+    }
+  }
+
   /** Resolves with the document that is there by this write, also if it is repeated. */
   private async put(write: Creation | Replacement): Promise<Feature> {
     const { name, document } = write;
@@ -265,7 +346,7 @@ function membersWrite(
   expect: Present,
   kind: 'add' | 'remove',
   ids: readonly string[],
-  { actor, note, requestId }: { [Key in 'actor' | 'note' | 'requestId']?: string | undefined },
+  { actor, note, requestId }: About,
 ): MembersWrite {
   return {
     name,

@@ -8,6 +8,7 @@ import {
   type Change,
   type ChangeEvent,
   type Creation,
+  type Exactly,
   type Head,
   type HeldFeature,
   type HeldMembers,
@@ -579,7 +580,7 @@ function refuseUnexpected(name: string, expect: Write['expect'], head: Head | un
   } else if (head === undefined) {
     throw notFound(name);
   } else if (expect !== 'present') {
-    const { id, revision = head.revision, members = head.members } = expect;
+    const { id, revision = head.revision, members = head.members } = expect as Exactly;
     if (id !== head.id || revision !== head.revision || members !== head.members) {
       throw changedMeanwhile(name);
     }
