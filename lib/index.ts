@@ -54,6 +54,7 @@ export type { RolloutEvents } from './events.js';
 export type { ExperimentReport } from './experiments.js';
 export type { Exposure } from './exposure.js';
 export type { FeatureMap } from './feature-map.js';
+export type { Moment, RestoreOptions, RollbackOptions } from './history.js';
 export type {
   BooleanHandle,
   Handle,

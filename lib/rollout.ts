@@ -27,6 +27,7 @@ import {
   type Surroundings,
 } from './domain/decide.js';
 import { aged, type Decision, failed } from './domain/decision.js';
+import { type Difference, diff } from './domain/diff.js';
 import { parseDuration } from './domain/duration.js';
 import type { Experiment, ExperimentSettings } from './domain/experiment.js';
 import { type Explanation, explain } from './domain/explain.js';
@@ -59,6 +60,7 @@ import {
 import { type EventName, Events, type Listener } from './events.js';
 import { type ExperimentReport, Experiments } from './experiments.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
+import { History, type Moment, type RestoreOptions, type RollbackOptions } from './history.js';
 import {
   type BooleanHandle,
   booleanHandleOf,
@@ -73,7 +75,7 @@ import { currentOverrides, namesWith, overlaid, refuseUndefined } from './overri
 import { Snapshot, valueOr } from './snapshot.js';
 import { isOfFeature } from './stored-name.js';
 import { Uses } from './uses.js';
-import { type MembersOptions, type WriteOptions, Writer } from './writer.js';
+import { type MembersOptions, WRITE_OPTIONS, type WriteOptions, Writer } from './writer.js';
 
 export interface RolloutOptions {
   /** Reads the id of a subject that is an object: `(user) => user.uuid`. Default: its `id`. */
@@ -634,6 +636,56 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       throw invalid('`limit` to be a whole number from 0', limit);
     }
     return this.source.history(name, { limit, ...others });
+  }
+
+  /**
+   * What differs between two states of the document, path by path: `to` is what there is now, if it is
+   * not said. INVALID_ARGUMENT, NOT_KEPT, FEATURE_NOT_FOUND.
+   */
+  async diff(name: NameOf<Features>, from: Moment, to?: Moment): Promise<readonly Difference[]> {
+    const past = new History(this.source, this.writer);
+    const before = await past.documentAt(name, from);
+    const after = to === undefined ? await this.get(name) : await past.documentAt(name, to);
+    return diff(before, after ?? raise(notFound(name)));
+  }
+
+  /**
+   * Brings back the document as it was: at a revision, or after a change, then with the members as
+   * they were too, in one write of at most 1,000 that differ. It is itself a change, under the id that
+   * the document had and the next revision, also where the feature is removed. Resolves with the
+   * document; with the present one where all is so already. CONFLICT where it is changed meanwhile,
+   * NOT_KEPT, INVALID_ARGUMENT.
+   */
+  async rollback(
+    name: NameOf<Features>,
+    to: Moment,
+    options: RollbackOptions = {},
+  ): Promise<Feature> {
+    refuseUnknownOptions(options, [...WRITE_OPTIONS, 'members']);
+    return new History(this.source, this.writer).rollback(name, to, options);
+  }
+
+  /**
+   * Takes back one change, of settings or of members: the last one, or that of an id; what else has
+   * changed since stays. Resolves with the document that is there then, if there is one. CONFLICT
+   * where something later has changed the same; NOT_KEPT, FEATURE_NOT_FOUND.
+   */
+  async undo(
+    name: NameOf<Features>,
+    changeId?: string,
+    options: WriteOptions = {},
+  ): Promise<Feature | undefined> {
+    refuseUnknownOptions(options, WRITE_OPTIONS);
+    return new History(this.source, this.writer).undo(name, changeId, options);
+  }
+
+  /**
+   * Brings back a removed feature as it was, with its members: within 7 days, if it had any.
+   * FEATURE_EXISTS where there is one of that name again; NOT_KEPT, FEATURE_NOT_FOUND.
+   */
+  async restore(name: NameOf<Features>, options: RestoreOptions = {}): Promise<Feature> {
+    refuseUnknownOptions(options, ['actor', 'note', 'requestId', 'members']);
+    return new History(this.source, this.writer).restore(name, options);
   }
 
   /**

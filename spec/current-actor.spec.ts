@@ -26,9 +26,12 @@ describe('a rollout as somebody', () => {
     await alice.exclude('chat', 'mallory');
     await alice.setPercentage('chat', 5);
     await alice.deactivate('chat');
+    await alice.rollback('chat', 1);
+    await alice.undo('chat');
     await alice.remove('chat');
+    await alice.restore('chat');
     expect(new Set(await actors('chat'))).toEqual(new Set(['alice']));
-    expect(await actors('chat')).toHaveLength(9);
+    expect(await actors('chat')).toHaveLength(12);
   });
 
   it('names nobody in the writes of the one that it is of, nor who a write names itself', async () => {
