@@ -61,6 +61,7 @@ export type {
   Implementations,
   ImplementationsOptions,
 } from './implementations.js';
+export type { Preview, PreviewOptions } from './preview.js';
 export { Rollout, type RolloutOptions, type Subjects } from './rollout.js';
 export type { Snapshot, SnapshotEntry } from './snapshot.js';
 export type { MembersOptions, WriteOptions } from './writer.js';

@@ -48,7 +48,12 @@ import {
 } from './domain/ramp.js';
 import { rulesWithTable, type SegmentTable } from './domain/segment-table.js';
 import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
-import { amendFeature, createFeature, type FeatureSettings } from './domain/validate.js';
+import {
+  amendFeature,
+  createFeature,
+  type FeatureSettings,
+  parseFeature,
+} from './domain/validate.js';
 import {
   ERROR_CODES,
   type ErrorCode,
@@ -72,6 +77,7 @@ import {
   type TakingTheSame,
 } from './implementations.js';
 import { currentOverrides, namesWith, overlaid, refuseUndefined } from './overrides.js';
+import { type Preview, type PreviewOptions, preview } from './preview.js';
 import { Snapshot, valueOr } from './snapshot.js';
 import { isOfFeature } from './stored-name.js';
 import { Uses } from './uses.js';
@@ -689,6 +695,44 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /**
+   * Who of these subjects would gain the feature, lose it or get another variant by a change of its
+   * settings, which is not made; or by a rollback to a document. Counts, and the first ids of each.
+   * INVALID_FEATURE, FEATURE_NOT_FOUND; STORE_UNAVAILABLE and the like where the store does not
+   * answer, and CONFLICT where the feature is replaced meanwhile.
+   */
+  async preview<Name extends NameOf<Features>>(
+    name: Name,
+    change:
+      | Feature
+      | FeatureSettings<VariantOf<Features[Name]>>
+      | ((feature: Feature) => FeatureSettings<VariantOf<Features[Name]>>),
+    subjects: Iterable<Subject | null | undefined> | AsyncIterable<Subject | null | undefined>,
+    options: PreviewOptions = {},
+  ): Promise<Preview> {
+    if (!isMany(subjects)) throw invalid('many subjects, in a list or another iterable', subjects);
+    const before = await this.get(name);
+    const after = isDocument(change)
+      ? parseFeature(change)
+      : this.amended(
+          before ?? raise(notFound(name)),
+          typeof change === 'function' ? change(before ?? raise(notFound(name))) : change,
+        );
+    if (after.name !== name) throw invalid(`a document of ${JSON.stringify(name)}`, after.name);
+    const { source, surroundings } = this;
+    const isBack = before?.id !== after.id;
+    const past = new History(source, this.writer);
+    const setAside = isBack ? await past.membersSetAside(name, after.id) : undefined;
+    return preview(
+      { name, before, after, setAside },
+      subjects,
+      source,
+      surroundings,
+      this.unknown(name),
+      options,
+    );
+  }
+
+  /**
    * The same rollout, whose writes name `actor` in the history where they don't name another
    * themselves: to close one closes both. With a function, calls it, and names `actor` in all writes
    * that it starts, of whatever rollout, where nothing else names one. INVALID_ARGUMENT.
@@ -1166,6 +1210,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 interface Life {
   unsubscribe: (() => void) | undefined;
   closing: Promise<void> | undefined;
+}
+
+/** A whole document, rather than settings: these say neither. */
+function isDocument(change: unknown): change is Feature {
+  return typeof change === 'object' && change !== null && 'id' in change && 'revision' in change;
 }
 
 function presentPercentage(percentage: number | Ramp, now: number): number {
