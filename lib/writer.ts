@@ -201,14 +201,19 @@ export class Writer {
   }
 
   /** Adds or removes some members, at once; resolves with how many of the ids changed. */
-  async changeMembers(
+  changeMembers(
     name: string,
     kind: 'add' | 'remove',
     ids: readonly string[],
     options: WriteOptions,
   ): Promise<number> {
-    const about = this.about(options);
-    return changedCount(await this.backend.write(membersWrite(name, 'present', kind, ids, about)));
+    // No async function: a registration is mostly this.
+    try {
+      const about = this.about(options);
+      return this.backend.write(membersWrite(name, 'present', kind, ids, about)).then(changedCount);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Adds or removes any number, in batches with a turn of the event loop between them. */
