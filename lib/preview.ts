@@ -12,7 +12,7 @@ import {
 } from './domain/decide.js';
 import type { Decision } from './domain/decision.js';
 import type { Feature } from './domain/feature.js';
-import { requiredBy } from './domain/prerequisite.js';
+import { referredBy } from './domain/prerequisite.js';
 import { changedMeanwhile, HanoiError, refuseNumber, refuseUnknownOptions } from './errors.js';
 
 export interface PreviewOptions {
@@ -135,10 +135,11 @@ class Previewing {
     this.after = compile(change.after);
     const { setAside } = change;
     if (change.before?.id !== change.after.id) {
-      this.returned = setAside === undefined ? UNKNOWN : { isMember: (id) => setAside.has(id) };
+      const { assigned } = UNKNOWN;
+      this.returned =
+        setAside === undefined ? UNKNOWN : { isMember: (id) => setAside.has(id), assigned };
     }
-    const { requires } = change.after;
-    this.names = [change.name, ...requires.map(({ feature }) => feature)];
+    this.names = [change.name, ...(this.after.refers ?? [])];
   }
 
   compare(subjects: readonly unknown[]): Promise<Outcome[]> {
@@ -182,26 +183,34 @@ class Previewing {
       if (view.stale !== undefined) throw view.stale.cause;
       const held: HeldFeature | undefined = view.get(name);
       if (held?.head?.id !== before?.id) throw changedMeanwhile(name);
-      const required = this.requiredIn(view);
+      const required = this.referredIn(view);
       if (required.every((each) => names.includes(each)) || reading === MOST_READINGS) {
-        return { facts: held?.facts ?? NOBODY, others: view };
+        return { facts: this.known(held), others: view };
       }
       this.names = [...new Set([...this.names, ...required])];
     }
   }
 
-  private requiredIn(view: View): readonly string[] {
+  /** A check of a feature that keeps nothing does not ask what is kept: nothing, then. */
+  private known(held: HeldFeature | undefined): Facts {
+    if (held === undefined) return NOBODY;
+    const { facts } = held;
+    if (held.compiled.isAssigned || !this.after.isAssigned) return facts;
+    return { isMember: (id) => facts.isMember(id), assigned: (id) => facts.assigned(id) ?? null };
+  }
+
+  private referredIn(view: View): readonly string[] {
     const { name } = this.change;
     const under = (compiled: CompiledFeature | undefined) =>
-      compiled?.requires === undefined
+      compiled?.refers === undefined
         ? []
-        : requiredBy(name, {
+        : referredBy(name, {
             get: (each) => (each === name ? { compiled } : view.get(each)),
           });
     return [...under(this.before), ...under(this.after)];
   }
 
-  /** Undefined where it depends on members that are set aside. */
+  /** Undefined where it depends on what is set aside. */
   private decide(
     feature: CompiledFeature,
     subject: unknown,
@@ -211,7 +220,7 @@ class Previewing {
   ): Decision | undefined {
     const decision = decide(feature, subject, facts, surroundings, others);
     if (decision.code !== 'NEEDS_LOOKUP') return decision;
-    if (facts === UNKNOWN) return undefined;
+    if (facts === this.returned) return undefined;
     throw new HanoiError('STORE_UNAVAILABLE', 'The store did not tell who is a member.', {
       feature: this.change.name,
     });
@@ -219,10 +228,10 @@ class Previewing {
 }
 
 /** Of a feature that is not there. */
-const NOBODY: Facts = { isMember: () => false };
+const NOBODY: Facts = { isMember: () => false, assigned: () => null };
 
-/** Of members that can't be looked up. */
-const UNKNOWN: Facts = { isMember: () => undefined };
+/** Of what can't be looked up. */
+const UNKNOWN: Facts = { isMember: () => undefined, assigned: () => undefined };
 
 function kindOf(before: Decision, after: Decision): Outcome['kind'] {
   if (before.enabled !== after.enabled) return after.enabled ? 'gains' : 'loses';
