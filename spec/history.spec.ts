@@ -8,7 +8,14 @@ import { FileBackend } from '../lib/backends/file/index.js';
 import { RedisBackend, RedisSetBackend, RolloutGemSource } from '../lib/backends/redis/index.js';
 import type { Feature } from '../lib/domain/feature.js';
 import { createFeature } from '../lib/domain/validate.js';
-import { type Change, MemoryBackend, ReplicaBackend, Rollout } from '../lib/index.js';
+import {
+  type Change,
+  MemoryBackend,
+  ReplicaBackend,
+  Rollout,
+  type Write,
+  type Written,
+} from '../lib/index.js';
 import { seeded } from './property.js';
 import { useRedis } from './redis-server.js';
 
@@ -548,6 +555,23 @@ describe('a past that a store has lost', () => {
     await rollout.close();
   });
 
+  it('of which a part is trimmed, does not take as many for the same', async () => {
+    const rollout = new Rollout(new MemoryBackend({ historyLength: 4 }));
+    await rollout.addFeature('chat', { percentage: 5 });
+    await rollout.register('chat', 'ann');
+    await rollout.setPercentage('chat', 6);
+    const raised = await lastId(rollout);
+    await rollout.register('chat', 'eve');
+    await rollout.unregister('chat', 'ann');
+    for (let n = 0; n < 8; n++) {
+      await rollout.register('chat', 'zoe');
+      await rollout.unregister('chat', 'zoe');
+    }
+    await expect(rollout.rollback('chat', raised)).rejects.toMatchObject({ code: 'NOT_KEPT' });
+    expect(await membersOf(rollout)).toEqual(['eve']);
+    await rollout.close();
+  });
+
   it('that was edited by hand, does not guess either', async () => {
     const path = join(folder, 'edited.json');
     const rollout = new Rollout(new FileBackend(path, { pollMs: 20 }));
@@ -605,6 +629,31 @@ describe('a rollback among others that write', () => {
       await one.close();
       await other.close();
     }
+  });
+
+  it('takes members as they were, also where one has come for another at the last moment', async () => {
+    class Overtaken extends MemoryBackend {
+      isNext = false;
+      override async write(write: Write): Promise<Written> {
+        if (this.isNext && write.document) {
+          this.isNext = false;
+          await super.write({ name: 'chat', expect: 'present', add: ['eve'], remove: ['bob'] });
+        }
+        return super.write(write);
+      }
+    }
+    const backend = new Overtaken();
+    const rollout = new Rollout(backend);
+    await rollout.addFeature('chat', { percentage: 5 });
+    await rollout.register('chat', ['ann', 'bob']);
+    const then = await lastId(rollout);
+    await rollout.setPercentage('chat', 6);
+    await rollout.unregister('chat', 'ann');
+    backend.isNext = true;
+    await rollout.rollback('chat', then);
+    expect(backend.isNext).toBe(false);
+    expect(await membersOf(rollout)).toEqual(['ann', 'bob']);
+    await rollout.close();
   });
 
   it('of two processes to two states, is refused for one', async () => {
