@@ -633,7 +633,7 @@ describe('a rollback among others that write', () => {
 
   it('takes members as they were, also where one has come for another at the last moment', async () => {
     class Overtaken extends MemoryBackend {
-      isNext = false;
+      isNext: boolean = false;
       override async write(write: Write): Promise<Written> {
         if (this.isNext && write.document) {
           this.isNext = false;
