@@ -143,7 +143,7 @@ export interface Feature {
   readonly requires: readonly Prerequisite[];
   /** They come before the gates; the first that holds answers. */
   readonly rules: readonly Rule[];
-  /** Of a percentage over a population: the buckets that are let in, chosen at the write. */
+  /** Of a percentage over a population: the buckets that are let in, chosen when it is written. */
   readonly buckets?: readonly string[];
   /** The experiments that may name this feature, by name: those that are there and live decide. */
   readonly experiments?: readonly string[];

@@ -90,18 +90,36 @@ export function createFeature(name: string, id: string, settings: FeatureSetting
 
 /**
  * The feature with some settings replaced, at the next revision; fields of a newer version stay.
- * The same object where nothing would change. INVALID_FEATURE, with the `path` of what is refused.
+ * The same object where nothing would change. Where its share is said, also the same one again, of a
+ * population, its buckets are still to be chosen. INVALID_FEATURE, with the `path` of what is refused.
  */
 export function amendFeature(feature: Feature, settings: FeatureSettings): Feature {
   refuseUnknown(settings, SETTINGS, 'settings');
-  const { revision } = feature;
-  const isLeaving = settings.bucketing !== undefined && settings.bucketing !== 'population';
+  const isShareSaid = settings.percentage !== undefined || settings.bucketing !== undefined;
   const amended = parse(
-    { ...feature, ...settings, ...(isLeaving && { buckets: [] }), revision: revision + 1 },
+    {
+      ...{ ...feature, ...settings, revision: feature.revision + 1 },
+      ...(isShareSaid && { buckets: undefined }),
+    },
     settings.variants !== undefined,
   );
-  const unchanged = JSON.stringify({ ...amended, revision }) === JSON.stringify(feature);
-  return unchanged ? feature : amended;
+  return unlessSame(feature, amended);
+}
+
+/** The document with these buckets; `before`, where that says the same. */
+export function withBuckets(
+  document: Feature,
+  buckets: readonly string[],
+  before: Feature | undefined,
+): Feature {
+  const chosen = parse({ ...document, buckets }, false);
+  return before === undefined ? chosen : unlessSame(before, chosen);
+}
+
+function unlessSame(before: Feature, after: Feature): Feature {
+  const { revision } = before;
+  const isSame = JSON.stringify({ ...after, revision }) === JSON.stringify(before);
+  return isSame ? before : after;
 }
 
 /**
@@ -162,7 +180,8 @@ function parseRevision(value: unknown): number {
   return value as number;
 }
 
-function parseBuckets(bucketing: Bucketing, value: unknown = []): Pick<Feature, 'buckets'> {
+function parseBuckets(bucketing: Bucketing, value: unknown): Pick<Feature, 'buckets'> {
+  if (value === undefined) return {};
   const buckets = distinct(list(value, 'buckets', parseName));
   if (bucketing === 'population') return { buckets };
   if (buckets.length > 0) throw refused('buckets', 'to be of the bucketing population', value);
