@@ -259,6 +259,9 @@ export interface Source {
    */
   assignments(name: string): AsyncIterable<readonly Assignment[]>;
 
+  /** How many ids are assigned something. FEATURE_NOT_FOUND. */
+  countAssigned(name: string): Promise<number>;
+
   /**
    * The weight assigned of each value; exact, and 0 of none. Where every id has the weight 1, how
    * many have it. FEATURE_NOT_FOUND.

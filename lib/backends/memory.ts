@@ -91,6 +91,10 @@ export class MemoryBackend implements Backend {
     yield* assignmentBatchesOf(name, () => this.open());
   }
 
+  async countAssigned(name: string): Promise<number> {
+    return this.open().countAssigned(name);
+  }
+
   async assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
     return this.open().assignedWeights(name);
   }

@@ -191,6 +191,10 @@ export class ReplicaBackend implements Backend {
     return this.source.assignments(name);
   }
 
+  countAssigned(name: string): Promise<number> {
+    return this.source.countAssigned(name);
+  }
+
   assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
     return this.source.assignedWeights(name);
   }

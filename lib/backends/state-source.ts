@@ -90,6 +90,10 @@ export abstract class StateSource<Held extends State> implements Source {
     return this.stream(name, assignmentBatchesOf);
   }
 
+  async countAssigned(name: string): Promise<number> {
+    return (await this.now()).countAssigned(name);
+  }
+
   async assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
     return (await this.now()).assignedWeights(name);
   }

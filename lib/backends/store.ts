@@ -226,6 +226,10 @@ export class Store {
     return assignmentsIn(this.besideOf(name));
   }
 
+  countAssigned(name: string): number {
+    return this.besideOf(name).assignments.size;
+  }
+
   assignedWeights(name: string): ReadonlyMap<string, number> {
     return new Map(this.besideOf(name).weights);
   }

@@ -461,6 +461,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         expect(written).toMatchObject({ added: 3, removed: 0, assigned: ['a', 'b', 'a'] });
         expect(await all()).toEqual({ ann: ['a', 1], bob: ['b', 1], cid: ['a', 1] });
         expect(await weights()).toEqual({ a: 2, b: 1 });
+        expect(await backend.countAssigned('chat')).toBe(3);
         expect([await kept('ann'), await kept('bob'), await kept('dan')]).toEqual(['a', 'b', null]);
       });
 
@@ -579,6 +580,7 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         });
         expect(written.removed).toBe(1);
         expect(await all()).toEqual({ bob: ['b', 1], cid: ['a', 0.5] });
+        expect(await backend.countAssigned('chat')).toBe(2);
         expect(await weights()).toEqual({ a: 0.5, b: 1 });
         expect([await kept('ann'), await kept('bob')]).toEqual([null, 'b']);
         expect((await assign([['ann', 'b']])).assigned).toEqual(['b']);
@@ -591,6 +593,9 @@ export function backendContract(name: string, { open, deviations = [] }: Contrac
         await backend.write({ name: 'chat', expect: 'present', document: null });
         await expect(all()).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
         await expect(weights()).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+        await expect(backend.countAssigned('chat')).rejects.toMatchObject({
+          code: 'FEATURE_NOT_FOUND',
+        });
         await create('chat', sticky, 'another');
         expect([await all(), await weights(), await kept('ann')]).toEqual([{}, {}, null]);
         const again = { ...first, revision: 2 };

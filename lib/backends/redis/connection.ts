@@ -11,6 +11,7 @@ export type CommandName =
   | 'hexists'
   | 'hget'
   | 'hkeys'
+  | 'hlen'
   | 'hmget'
   | 'hscan'
   | 'hvals'

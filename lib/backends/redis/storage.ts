@@ -223,15 +223,8 @@ export abstract class RedisStorage implements Backend {
     }
   }
 
-  async countMembers(name: string): Promise<number> {
-    for (;;) {
-      const id = await this.idOf(name);
-      const [count, head] = await this.query([
-        ['scard', this.keys.membersOf(id)],
-        ['hget', this.keys.heads, name],
-      ]);
-      if (parseHead(head as string | null)?.id === id) return Number(count);
-    }
+  countMembers(name: string): Promise<number> {
+    return this.count('scard', this.keys.users, name);
   }
 
   members(name: string): AsyncIterable<readonly string[]> {
@@ -246,6 +239,10 @@ export abstract class RedisStorage implements Backend {
       }
       yield batch;
     }
+  }
+
+  countAssigned(name: string): Promise<number> {
+    return this.count('hlen', this.keys.assigned, name);
   }
 
   async assignedWeights(name: string): Promise<ReadonlyMap<string, number>> {
@@ -367,6 +364,18 @@ export abstract class RedisStorage implements Backend {
 
   private tell(kind: HealthEvent['kind'], cause?: HanoiError): void {
     for (const each of this.watchers) each({ kind, health: this.health(), cause });
+  }
+
+  /** How much a key under the feature's id holds. */
+  private async count(command: 'scard' | 'hlen', prefix: string, name: string): Promise<number> {
+    for (;;) {
+      const id = await this.idOf(name);
+      const [count, head] = await this.query([
+        [command, prefix + id],
+        ['hget', this.keys.heads, name],
+      ]);
+      if (parseHead(head as string | null)?.id === id) return Number(count);
+    }
   }
 
   /** All that a key under the feature's id holds, in pages. */
