@@ -1,4 +1,4 @@
-import { isOfFeature, titleOf } from './stored-name.js';
+import { isOfFeature, type Kind, readName, titleOf } from './stored-name.js';
 
 /**
  * Every code that a `HanoiError` can carry, with what it means. Branch on the code: it stays the
@@ -75,12 +75,24 @@ export function hasCode(error: unknown, code: ErrorCode): error is HanoiError {
 
 /** FEATURE_NOT_FOUND, for a feature, or a group and the like, of that name. */
 export function notFound(feature: string): HanoiError {
-  const advice = isOfFeature(feature)
-    ? ` Create it with rollout.addFeature(${JSON.stringify(feature)}).`
-    : '';
+  const maker = makerOf(...readName(feature));
+  const advice = maker === undefined ? '' : ` Create it with rollout.${maker}.`;
   return new HanoiError('FEATURE_NOT_FOUND', `${titleOf(feature)} does not exist.${advice}`, {
     feature,
   });
+}
+
+function makerOf(kind: Kind, name: string): string | undefined {
+  switch (kind) {
+    case 'feature':
+      return `addFeature(${JSON.stringify(name)})`;
+    case 'group':
+      return `addToGroup(${JSON.stringify(name)}, …)`;
+    case 'population':
+      return 'population.increaseBuckets(…)';
+    case 'experiment':
+      return undefined;
+  }
 }
 
 /** FEATURE_EXISTS, for a feature, or a group and the like, of that name. */

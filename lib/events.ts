@@ -1,11 +1,15 @@
 import type { ChangeEvent, Health } from './backends/backend.js';
 import { HanoiError, shown } from './errors.js';
 import type { Exposure } from './exposure.js';
+import type { Kind } from './stored-name.js';
 
 /** What `rollout.on` takes: an event's name and what its listeners are given. */
 export interface RolloutEvents {
-  /** A feature was created, updated or removed, or its members changed, here or elsewhere. */
-  change: ChangeEvent;
+  /**
+   * A feature was created, updated or removed, or its members changed, here or elsewhere; or what
+   * features refer to, and then `of` says what that is.
+   */
+  change: ChangeEvent & { readonly of: Kind };
   /**
    * Something went wrong that a check has already answered for, or that none depends on. At most
    * one event a code, feature and message every `REPORT_EVERY_MS`.

@@ -61,7 +61,16 @@ export type {
   Implementations,
   ImplementationsOptions,
 } from './implementations.js';
+export type {
+  Bucket,
+  BucketOptions,
+  Population,
+  RegisteredSubject,
+  Registration,
+  RegistrationOptions,
+} from './population.js';
 export type { Preview, PreviewOptions } from './preview.js';
-export { Rollout, type RolloutOptions, type Subjects } from './rollout.js';
+export { Rollout, type RolloutOptions } from './rollout.js';
 export type { Snapshot, SnapshotEntry } from './snapshot.js';
+export type { Subjects } from './subjects.js';
 export type { MembersOptions, WriteOptions } from './writer.js';

@@ -77,9 +77,11 @@ import {
   type TakingTheSame,
 } from './implementations.js';
 import { currentOverrides, namesWith, overlaid, refuseUndefined } from './overrides.js';
+import { Population } from './population.js';
 import { type Preview, type PreviewOptions, preview } from './preview.js';
 import { Snapshot, valueOr } from './snapshot.js';
-import { isOfFeature } from './stored-name.js';
+import { isOfFeature, type Kind, readName } from './stored-name.js';
+import { isMany, type Subjects } from './subjects.js';
 import { Uses } from './uses.js';
 import { type MembersOptions, WRITE_OPTIONS, type WriteOptions, Writer } from './writer.js';
 
@@ -98,9 +100,6 @@ export interface RolloutOptions {
   now?: () => number;
 }
 
-/** One subject, or many; a string is one. */
-export type Subjects = Subject | Iterable<Subject> | AsyncIterable<Subject>;
-
 const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {}, now: Date.now };
 
 /** How long `ready` waits by default: 5 s. */
@@ -117,6 +116,9 @@ const OFF = Promise.resolve(false);
  * request); where none is written, about the current one (`runAs`).
  */
 export class Rollout<Features extends FeatureMap = AnyFeatures> {
+  /** Those over whom a percentage of the bucketing `population` goes. */
+  readonly population: Population;
+
   private readonly source: Source;
   private readonly writer: Writer;
   private readonly uses: Uses;
@@ -169,6 +171,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     };
     const writable = 'write' in backend ? (backend as Backend) : undefined;
     this.uses = new Uses(writable, this.surroundings, this.events);
+    this.population = new Population(backend, this.writer, this.surroundings);
   }
 
   /** Whether the subject gets the feature. */
@@ -341,14 +344,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** Every feature's document, by name. Those that can't be read are left out and reported as `error`. */
   async features(): Promise<Feature[]> {
-    const { features } = await this.source.loadAll();
-    const readable: Feature[] = [];
-    for (const [name, { feature, problem }] of features) {
-      if (!isOfFeature(name)) continue;
-      if (problem !== undefined) this.events.report(problem);
-      else readable.push(feature);
-    }
-    return readable.sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.all('feature');
   }
 
   /** Replaces the settings that are given, and keeps the others. INVALID_FEATURE, FEATURE_NOT_FOUND, CONFLICT. */
@@ -378,12 +374,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     table: SegmentTable<VariantOf<Features[Name]>>,
     options?: WriteOptions,
   ): Promise<Feature> {
-    const settings = ({ rules }: Feature) => ({ rules: rulesWithTable(rules, table) });
-    return this.update(
-      name,
-      settings as (feature: Feature) => FeatureSettings<VariantOf<Features[Name]>>,
-      options,
-    );
+    return this.changeRules(name, (rules) => rulesWithTable(rules, table), options);
   }
 
   /** Takes back `disable`: everything is as it was before. */
@@ -856,7 +847,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     // Not before somebody listens: over a network it takes a connection.
     if (event === 'change' && this.life.closing === undefined) {
       this.life.unsubscribe ??= this.source.subscribe((change) => {
-        if (change !== undefined) this.events.emit('change', change);
+        if (change === undefined) return;
+        const [of, name] = readName(change.name);
+        this.events.emit('change', Object.freeze({ ...change, of, name }));
       });
     }
     return this;
@@ -1134,6 +1127,31 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return amended;
   }
 
+  private changeRules<Name extends NameOf<Features>>(
+    name: Name,
+    change: (rules: Feature['rules']) => Iterable<unknown>,
+    options: WriteOptions | undefined,
+  ): Promise<Feature> {
+    const settings = ({ rules }: Feature) => ({ rules: change(rules) });
+    return this.update(
+      name,
+      settings as (feature: Feature) => FeatureSettings<VariantOf<Features[Name]>>,
+      options,
+    );
+  }
+
+  /** All documents of that kind, by name. */
+  private async all(kind: Kind): Promise<Feature[]> {
+    const { features } = await this.source.loadAll();
+    const readable: Feature[] = [];
+    for (const [name, { feature, problem }] of features) {
+      if (readName(name)[0] !== kind) continue;
+      if (problem !== undefined) this.events.report(problem);
+      else readable.push(feature);
+    }
+    return readable.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
   private changeRamp(
     name: NameOf<Features>,
     options: WriteOptions | undefined,
@@ -1152,7 +1170,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     who: Subjects,
     options: MembersOptions,
   ): Promise<number> {
-    if (isMany(who)) {
+    if (isMany<Subject>(who)) {
       return this.writer.changeManyMembers(name, kind, this.idsOf(name, who), options);
     }
     return this.allIds(name, who).then((ids) =>
@@ -1179,7 +1197,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private async allIds(name: string, who: Subjects): Promise<string[]> {
     const ids: string[] = [];
-    for await (const id of this.idsOf(name, isMany(who) ? who : [who])) ids.push(id);
+    for await (const id of this.idsOf(name, isMany<Subject>(who) ? who : [who])) ids.push(id);
     return ids;
   }
 
@@ -1264,17 +1282,6 @@ function isBareId(who: unknown): boolean {
 /** By shape: a backend of another copy of the package, or of one's own, is one too. */
 function isSource(backend: unknown): boolean {
   return typeof (backend as Partial<Source> | null)?.readAll === 'function';
-}
-
-function isMany(who: unknown): who is Iterable<Subject> | AsyncIterable<Subject> {
-  return (
-    typeof who === 'object' &&
-    who !== null &&
-    (Symbol.iterator in who || Symbol.asyncIterator in who) &&
-    // They are iterable too, but nobody means their bytes or letters.
-    !ArrayBuffer.isView(who) &&
-    !(who instanceof String)
-  );
 }
 
 function raise(error: HanoiError): never {

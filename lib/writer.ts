@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
+  type AssignmentsWrite,
   type Backend,
   type Creation,
   type Head,
@@ -13,6 +14,7 @@ import {
   type Write,
   type Written,
 } from './backends/backend.js';
+import { withBucketsChosen } from './buckets.js';
 import { currentActor, parseActor } from './current-actor.js';
 import type { Feature } from './domain/feature.js';
 import { refused } from './domain/parse.js';
@@ -25,6 +27,7 @@ import {
   notFound,
   outcomeUnknown,
 } from './errors.js';
+import { POPULATION } from './stored-name.js';
 
 export interface WriteOptions {
   /**
@@ -51,7 +54,10 @@ export interface MembersOptions extends Omit<WriteOptions, 'expect'> {
 }
 
 /** The other documents that one is written by, as they are read now; called before each attempt. */
-export type DecidedBy = (document: Feature) => Promise<ReadonlyMap<string, Head | undefined>>;
+export type DecidedBy = (document: Feature) => Promise<Beside>;
+
+/** Other documents that a write was decided by, as they were read. */
+type Beside = ReadonlyMap<string, Head | undefined>;
 
 /** A write, but for who makes it. */
 export type Planned = Pick<RecordedWrite, 'expect' | 'document'> &
@@ -59,8 +65,14 @@ export type Planned = Pick<RecordedWrite, 'expect' | 'document'> &
 
 type About = Pick<RecordedWrite, 'actor' | 'note' | 'requestId'>;
 
+interface Put {
+  readonly document: Feature;
+  /** How many ids lost what they were assigned. */
+  readonly released: number;
+}
+
 /** Attempts of a write without `expect` that meets other processes' writes. */
-const ATTEMPTS = 100;
+export const ATTEMPTS = 100;
 
 const READ_ONLY: Pick<Backend, 'write'> = {
   async write() {
@@ -97,9 +109,10 @@ export class Writer {
     const { name } = feature;
     const about = this.about(options);
     for (let attempt = 1; ; attempt++) {
-      const beside = (await decidedBy?.(feature)) ?? (await this.besideOf(feature, undefined));
+      const { document, beside } = await this.decided(feature, undefined, decidedBy);
       try {
-        return await this.put({ name, expect: 'absent', document: feature, ...about, beside });
+        const write = { name, expect: 'absent', document, ...about, beside } as const;
+        return (await this.put(write)).document;
       } catch (error) {
         // Another feature, by which this was decided, has changed meanwhile.
         if (!hasCode(error, 'CONFLICT') || attempt === ATTEMPTS) throw error;
@@ -117,6 +130,32 @@ export class Writer {
     change: (feature: Feature) => Feature,
     decidedBy?: DecidedBy,
   ): Promise<Feature> {
+    const { document } = await this.replace(name, options, change, decidedBy);
+    return document;
+  }
+
+  /**
+   * Takes from some ids, at most MEMBERS_PER_WRITE, what they were assigned; resolves with how many
+   * had something.
+   */
+  async release(
+    name: string,
+    ids: readonly string[],
+    options: Omit<WriteOptions, 'expect'>,
+  ): Promise<number> {
+    // With its document, so that no copy of what was assigned outlives it.
+    const next = (feature: Feature) => ({ ...feature, revision: feature.revision + 1 });
+    const { released } = await this.replace(name, options, next, undefined, ids);
+    return released;
+  }
+
+  private replace(
+    name: string,
+    options: WriteOptions,
+    change: (feature: Feature) => Feature,
+    decidedBy?: DecidedBy,
+    release?: readonly string[],
+  ): Promise<Put> {
     const about = this.about(options);
     return this.inTurn(name, async () => {
       for (let attempt = 1; ; attempt++) {
@@ -128,11 +167,12 @@ export class Writer {
         const isExpected = expect.id === id && expect.revision === revision;
         // A write that is repeated may itself be what has changed it: the backend knows.
         if (!isExpected && requestId === undefined) throw changedMeanwhile(name);
-        const document = change(feature);
-        if (document === feature) return feature;
-        const beside = (await decidedBy?.(document)) ?? (await this.besideOf(document, feature));
+        const changed = change(feature);
+        if (changed === feature) return { document: feature, released: 0 };
+        const { document, beside } = await this.decided(changed, feature, decidedBy);
+        if (document === feature) return { document: feature, released: 0 };
         try {
-          return await this.put({ name, expect, document, ...about, beside });
+          return await this.put({ name, expect, document, release, ...about, beside });
         } catch (error) {
           const isOther = hasCode(error, 'CONFLICT') && error.feature !== name;
           const isOurs = isExpected || isOther;
@@ -200,6 +240,11 @@ export class Writer {
     }
   }
 
+  /** As the contract has it; it leaves no change. */
+  assign(write: AssignmentsWrite): Promise<Written> {
+    return this.backend.write(write);
+  }
+
   /** Adds or removes some members, at once; resolves with how many of the ids changed. */
   changeMembers(
     name: string,
@@ -247,6 +292,22 @@ export class Writer {
     return changed;
   }
 
+  /** The document with what others decide of it, and these as they were then. */
+  private async decided(
+    changed: Feature,
+    before: Feature | undefined,
+    decidedBy: DecidedBy | undefined,
+  ): Promise<{ readonly document: Feature; readonly beside: Beside | undefined }> {
+    try {
+      const required = (await decidedBy?.(changed)) ?? (await this.besideOf(changed, before));
+      const { document, population } = await withBucketsChosen(this.source, changed, before);
+      if (population === undefined) return { document, beside: required };
+      return { document, beside: new Map([...(required ?? []), [POPULATION, population]]) };
+    } catch (cause) {
+      throw isOfStore(cause) ? notApplied(changed.name, cause) : cause;
+    }
+  }
+
   /**
    * The features that the document requires, and those that these do, as they are now: it is written
    * only if they still are, so that two writers together make no circle. INVALID_FEATURE.
@@ -254,7 +315,7 @@ export class Writer {
   private async besideOf(
     document: Feature,
     before: Feature | undefined,
-  ): Promise<ReadonlyMap<string, Head | undefined> | undefined> {
+  ): Promise<Beside | undefined> {
     const { requires, name } = document;
     const isNew = JSON.stringify(requires) !== JSON.stringify(before?.requires ?? []);
     if (!isNew || requires.length === 0) return undefined;
@@ -311,11 +372,11 @@ export class Writer {
   }
 
   /** Resolves with the document that is there by this write, also if it is repeated. */
-  private async put(write: Creation | Replacement): Promise<Feature> {
+  private async put(write: Creation | Replacement): Promise<Put> {
     const { name, document } = write;
-    const { head } = await this.backend.write(write);
-    if (head.id === document.id && head.revision === document.revision) return document;
-    return this.load(name);
+    const { head, removed } = await this.backend.write(write);
+    const isThere = head.id === document.id && head.revision === document.revision;
+    return { document: isThere ? document : await this.load(name), released: removed };
   }
 
   /** The document as it is stored. FEATURE_NOT_FOUND, CORRUPT_FEATURE. */
