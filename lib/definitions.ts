@@ -1,6 +1,6 @@
 import { attributeOf } from './domain/attribute.js';
 import type { Condition, Feature } from './domain/feature.js';
-import { claimsGroup, isEveryone, isNobody } from './domain/group.js';
+import { claimsGroup, parseGroup } from './domain/group.js';
 import { parseName, refused } from './domain/parse.js';
 import { refusePromise } from './domain/subject.js';
 import { type ErrorCode, HanoiError, invalid, refuseUnknownOptions } from './errors.js';
@@ -34,11 +34,7 @@ export class Definitions {
 
   /** INVALID_ARGUMENT. */
   defineGroup(group: string, isIn: GroupFunction): void {
-    parseName(group, 'group');
-    if (isEveryone(group) || isNobody(group)) {
-      throw invalid('a group that is not reserved (all, ALL, none, NONE)', group);
-    }
-    this.groups.set(group, syncFunction(isIn, 'group', group));
+    this.groups.set(parseGroup(group), syncFunction(isIn, 'group', group));
   }
 
   /** INVALID_ARGUMENT. */

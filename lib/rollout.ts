@@ -32,7 +32,9 @@ import { parseDuration } from './domain/duration.js';
 import type { Experiment, ExperimentSettings } from './domain/experiment.js';
 import { type Explanation, explain } from './domain/explain.js';
 import type { Feature, Ramp } from './domain/feature.js';
+import { parseGroup } from './domain/group.js';
 import { instantOf } from './domain/instant.js';
+import { hasOverride, rulesWithOverride, rulesWithoutOverride } from './domain/override.js';
 import { parseId, parseName, parsePercentage, refused } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
 import { referredBy } from './domain/prerequisite.js';
@@ -46,6 +48,7 @@ import {
   rampOf,
   shifted,
 } from './domain/ramp.js';
+import type { RuleSettings } from './domain/rule.js';
 import { rulesWithTable, type SegmentTable } from './domain/segment-table.js';
 import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
 import {
@@ -58,6 +61,7 @@ import {
   ERROR_CODES,
   type ErrorCode,
   HanoiError,
+  hasCode,
   invalid,
   notFound,
   refuseUnknownOptions,
@@ -80,7 +84,7 @@ import { currentOverrides, namesWith, overlaid, refuseUndefined } from './overri
 import { Population } from './population.js';
 import { type Preview, type PreviewOptions, preview } from './preview.js';
 import { Snapshot, valueOr } from './snapshot.js';
-import { isOfFeature, type Kind, readName } from './stored-name.js';
+import { isOfFeature, type Kind, readName, storedName } from './stored-name.js';
 import { isMany, type Subjects } from './subjects.js';
 import { Uses } from './uses.js';
 import { type MembersOptions, WRITE_OPTIONS, type WriteOptions, Writer } from './writer.js';
@@ -98,6 +102,13 @@ export interface RolloutOptions {
   defaults?: { readonly [feature: string]: boolean | string };
   /** The time in Unix ms, for windows and ramps. Default `Date.now`. */
   now?: () => number;
+}
+
+/** A group that is a stored list. */
+export interface Group {
+  readonly name: string;
+  /** The attribute by which its members are listed instead of their id. */
+  readonly subjectKey?: string;
 }
 
 const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {}, now: Date.now };
@@ -612,6 +623,99 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return this.experimenting.all();
   }
 
+  /**
+   * Lists subjects in a group, which is made at its first; resolves with how many are new. Many go
+   * in batches of 1,000. With `subjectKey` the group goes by another attribute than the id; it is
+   * said with the first. Who is in a group by a function (`defineGroup`), or by itself, is in it too.
+   * INVALID_ARGUMENT for a reserved name, or another key; INVALID_FEATURE.
+   */
+  addToGroup(
+    group: string,
+    who: Subjects,
+    options: MembersOptions & { readonly subjectKey?: string } = {},
+  ): Promise<number> {
+    return attempt(async () => {
+      refuseUnknownOptions(options, ['subjectKey', 'onProgress', 'actor', 'note', 'requestId']);
+      const { subjectKey, onProgress, ...about } = options;
+      const name = await this.storedGroup(group, about, subjectKey);
+      const others = onProgress === undefined ? about : { ...about, onProgress };
+      return this.changeMembers(name, 'add', who, others);
+    });
+  }
+
+  /** Takes subjects out of a stored group; resolves with how many were in it. FEATURE_NOT_FOUND. */
+  removeFromGroup(group: string, who: Subjects, options: MembersOptions = {}): Promise<number> {
+    return attempt(() =>
+      this.changeMembers(storedName('group', parseGroup(group)), 'remove', who, options),
+    );
+  }
+
+  /**
+   * Removes a stored group. FEATURE_NOT_FOUND; INVALID_ARGUMENT while a feature has an override for
+   * it: of a group that nobody knows nobody can say who is not in it.
+   */
+  async removeGroup(group: string, options: WriteOptions = {}): Promise<void> {
+    const name = storedName('group', parseGroup(group));
+    for (const { name: feature, rules } of await this.features()) {
+      if (!hasOverride(rules, group)) continue;
+      throw new HanoiError(
+        'INVALID_ARGUMENT',
+        `Feature ${JSON.stringify(feature)} has an override for the group ${JSON.stringify(group)}. ` +
+          'Take it back with rollout.clearOverride() before.',
+        { feature },
+      );
+    }
+    await this.writer.remove(name, options);
+  }
+
+  /** The stored groups, by name. Those that can't be read are left out and reported as `error`. */
+  async groups(): Promise<Group[]> {
+    return (await this.all('group')).map(({ name, subjectKey }) => ({
+      name: readName(name)[1],
+      ...(subjectKey !== undefined && { subjectKey }),
+    }));
+  }
+
+  /** How many are listed in a stored group. FEATURE_NOT_FOUND. */
+  async countGroup(group: string): Promise<number> {
+    return this.source.countMembers(storedName('group', parseGroup(group)));
+  }
+
+  /** Who is listed in a stored group, as `members` streams. FEATURE_NOT_FOUND. */
+  async *groupMembers(group: string): AsyncGenerator<string, void, undefined> {
+    for await (const batch of this.source.members(storedName('group', parseGroup(group))))
+      yield* batch;
+  }
+
+  /**
+   * Serves one answer to a group, whatever other rules, experiments and gates say: a variant by its
+   * name, `on`, `off` (a variant of such a name is `{ variant: 'on' }`), or what else a rule serves.
+   * Of several the one that was made first counts. It is the rule `override/<group>`; to replace all rules replaces it too. The group is stored from
+   * then on, if it was not. INVALID_ARGUMENT for a reserved group; INVALID_FEATURE, FEATURE_NOT_FOUND.
+   */
+  async overrideGroup<Name extends NameOf<Features>>(
+    name: Name,
+    group: string,
+    serve: VariantOf<Features[Name]> | RuleSettings<VariantOf<Features[Name]>>['serve'],
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    await this.get(name).then((feature) => feature ?? raise(notFound(name)));
+    // In a process where nobody has defined it, it would be unknown who is not in it.
+    await this.storedGroup(group, options);
+    const isVariant = typeof serve === 'string' && serve !== 'on' && serve !== 'off';
+    const served = (isVariant ? { variant: serve } : serve) as RuleSettings['serve'];
+    return this.changeRules(name, (rules) => rulesWithOverride(rules, group, served), options);
+  }
+
+  /** Takes back `overrideGroup`. */
+  clearOverride(
+    name: NameOf<Features>,
+    group: string,
+    options: WriteOptions = {},
+  ): Promise<Feature> {
+    return this.changeRules(name, (rules) => rulesWithoutOverride(rules, group), options);
+  }
+
   /** How many members the feature has. FEATURE_NOT_FOUND. */
   countMembers(name: NameOf<Features>): Promise<number> {
     return this.source.countMembers(name);
@@ -736,7 +840,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       return actAs(parseActor(actor), fn);
     }
     const writer = this.writer.as(actor);
-    return Object.assign(Object.create(Object.getPrototypeOf(this)), this, { writer });
+    const population = new Population(this.source, writer, this.surroundings);
+    const own = { writer, population };
+    return Object.assign(Object.create(Object.getPrototypeOf(this)), this, own);
   }
 
   /**
@@ -1150,6 +1256,30 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       else readable.push(feature);
     }
     return readable.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** The name under which the group is stored, once it is. INVALID_ARGUMENT. */
+  private async storedGroup(
+    group: string,
+    options: WriteOptions,
+    subjectKey?: string | undefined,
+  ): Promise<string> {
+    const name = storedName('group', parseGroup(group));
+    // A write of its own, without condition: the request is the one that it is made for.
+    const { expect: _, requestId: __, ...about } = options;
+    for (;;) {
+      const stored = await this.get(name as NameOf<Features>);
+      if (stored !== undefined) {
+        if (subjectKey === undefined || subjectKey === stored.subjectKey) return name;
+        throw invalid('the `subjectKey` with which the group was begun', subjectKey);
+      }
+      try {
+        await this.writer.create(createFeature(name, crypto.randomUUID(), { subjectKey }), about);
+        return name;
+      } catch (error) {
+        if (!hasCode(error, 'FEATURE_EXISTS')) throw error;
+      }
+    }
   }
 
   private changeRamp(

@@ -255,6 +255,7 @@ describe.each(BACKENDS)('a population on a %s', (kind) => {
     await rollout.population.register('ann');
     expect((await rollout.features()).map(({ name }) => name)).toEqual(['chat']);
     expect(Object.keys((await rollout.snapshot('ann')).toJSON())).toEqual(['chat']);
+    expect(await rollout.groups()).toEqual([]);
     const told = ['feature', 'chat', 'created'];
     while (heard.length < (kind === 'ReplicaBackend' ? 1 : 2)) await new Promise(setImmediate);
     expect(heard).toContainEqual(['population', 'all', 'created']);

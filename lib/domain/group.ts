@@ -1,4 +1,6 @@
+import { invalid } from '../errors.js';
 import { storedName } from '../stored-name.js';
+import { parseName } from './parse.js';
 
 /** True for the reserved group that is everyone. */
 export function isEveryone(group: string): boolean {
@@ -8,6 +10,13 @@ export function isEveryone(group: string): boolean {
 /** True for the reserved group that lets nobody in by group, whatever other groups are listed. */
 export function isNobody(group: string): boolean {
   return group === 'none' || group === 'NONE';
+}
+
+/** The name of a group that can be defined or stored. INVALID_ARGUMENT for a reserved one. */
+export function parseGroup(group: unknown): string {
+  const name = parseName(group, 'group');
+  if (!isEveryone(name) && !isNobody(name)) return name;
+  throw invalid('a group that is not reserved (all, ALL, none, NONE)', name);
 }
 
 /** True if the subject itself says that it is in the group: `subject.groups`. Throws what reading it throws. */
