@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
+  type Assignment,
   type Backend,
   type Head,
   MEMBERS_PER_WRITE,
@@ -8,6 +9,7 @@ import {
   type Stored,
 } from './backends/backend.js';
 import { changesBetween } from './backends/catch-up.js';
+import { compile } from './domain/decide.js';
 import type { Feature } from './domain/feature.js';
 import {
   changedMeanwhile,
@@ -17,11 +19,15 @@ import {
   notFound,
   refuseUnknownOptions,
 } from './errors.js';
+import { isOfFeature, titleOf } from './stored-name.js';
 
 export interface CopyOptions {
   /** Say what would be done, and do nothing. Default false. */
   dryRun?: boolean;
-  /** Only these. FEATURE_NOT_FOUND for one that the source doesn't have. Default: all. */
+  /**
+   * Only these features, with the groups and the like by which they go. FEATURE_NOT_FOUND for one
+   * that the source doesn't have. Default: all.
+   */
   names?: Iterable<string>;
   /** What to do where there is another feature of that name. Default 'skip'. */
   onConflict?: 'skip' | 'replace';
@@ -33,13 +39,16 @@ export interface CopyOptions {
   onProgress?: (progress: { readonly done: number; readonly of: number }) => void;
 }
 
-/** What was done with each feature, by name; with `dryRun`, what would be. */
+/**
+ * What was done with each feature, by name, and with what they go by: `Group "friends"`. With
+ * `dryRun`, what would be.
+ */
 export interface CopyReport {
   /** Those that were not there. */
   readonly copied: readonly string[];
   /** Those that were there otherwise, and are now as they should be. */
   readonly replaced: readonly string[];
-  /** Those that were there already, settings and members. */
+  /** Those that were there already, with all that is kept of them. */
   readonly same: readonly string[];
   /** Those that are there otherwise, and were left alone. */
   readonly skipped: readonly string[];
@@ -77,12 +86,15 @@ interface Incomplete extends Feature {
 
 /**
  * Copies features with their members from one backend to another, each as it was at one moment;
- * not their history. Everybody is answered as before: nobody is dealt again.
+ * not their history. Everybody is answered as before: nobody is dealt again. For that also groups,
+ * experiments, the population, and what a feature has assigned to ids, with exact weights, are
+ * copied; whom it assigns something while it is copied may be missing, until it is copied again.
  *
- * A feature with at most 1,000 members appears by one write, and so does one that is replaced with
- * at most so many changes to its members. A larger one is off until all of it is there; one that is
- * replaced answers meanwhile by its old document and members some of which are the new ones. To
- * call it again after it failed, or was killed, goes on; what is there already is not written again.
+ * A feature with at most 1,000 members, and nothing assigned, appears by one write, and so does one
+ * that is replaced with at most so many changes to its members. A larger one is off until all of it
+ * is there; one that is replaced answers meanwhile by its old document and members some of which are
+ * the new ones. To call it again after it failed, or was killed, goes on; what is there already is
+ * not written again.
  *
  * Where the source can't be read at the start, nothing is written. Where it, or the target, fails
  * later, this rejects, and what was written until then stays. INVALID_ARGUMENT; READ_ONLY, also of
@@ -106,8 +118,9 @@ export async function copyFeatures(
     throw invalid('`onProgress` to be a function', onProgress);
   }
   const { features } = await from.loadAll();
-  const wanted = names === undefined ? [...features.keys()] : [...new Set(names)];
-  for (const name of wanted) if (!features.has(name)) throw notFound(name);
+  const wanted = names === undefined ? [...features.keys()] : withReferred(names, features);
+  // What they go by comes before them.
+  wanted.sort((one, other) => Number(isOfFeature(one)) - Number(isOfFeature(other)));
   // The target has to be there before anything is told of it.
   await to.token();
   const report: Record<Outcome, string[]> = { copied: [], replaced: [], same: [], skipped: [] };
@@ -116,7 +129,7 @@ export async function copyFeatures(
     const copy = new Copying(from, to, name, { actor, note });
     try {
       const outcome = await copy.run(dryRun, onConflict === 'replace');
-      if (outcome !== undefined) report[outcome].push(name);
+      if (outcome !== undefined) report[outcome].push(isOfFeature(name) ? name : titleOf(name));
     } catch (error) {
       if (!hasCode(error, 'CORRUPT_FEATURE') && !hasCode(error, 'CONFLICT')) throw error;
       problems.push(error);
@@ -142,6 +155,18 @@ function refuseOthers(from: Source, to: Backend): void {
   }
 }
 
+/** These, and what they go by beside other features. FEATURE_NOT_FOUND. */
+function withReferred(names: Iterable<string>, features: ReadonlyMap<string, Stored>): string[] {
+  const wanted = new Set(names);
+  for (const name of wanted) {
+    const stored = features.get(name);
+    if (stored === undefined) throw notFound(name);
+    const { refers = [] } = stored.feature === undefined ? {} : compile(stored.feature);
+    for (const each of refers) if (!isOfFeature(each) && features.has(each)) wanted.add(each);
+  }
+  return [...wanted];
+}
+
 /** A text is one of its letters. */
 function isList(names: unknown): boolean {
   return isObject(names) && Symbol.iterator in names;
@@ -151,11 +176,14 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** A document, the head it has, and how many members there are. */
+/** A document, the head it has, and how much is kept beside it. */
 interface Found {
   readonly head: Head;
   readonly document: Incomplete;
+  /** How many members there are. */
   readonly count: number;
+  /** How many ids are assigned something, where the feature goes by that. */
+  readonly assigned: number;
 }
 
 /** How the members of the target have to change. */
@@ -163,6 +191,14 @@ interface Difference {
   readonly add: readonly string[];
   readonly remove: readonly string[];
 }
+
+/** How what is assigned in the target has to change. Who is to have another value is in both. */
+interface AssignedDifference {
+  readonly assign: readonly Assignment[];
+  readonly release: readonly string[];
+}
+
+const ALIKE: AssignedDifference = { assign: [], release: [] };
 
 class Copying {
   /** What was found, or begun, at the first attempt is what is told. */
@@ -190,17 +226,22 @@ class Copying {
         }
         const isBegun = target.document.incomplete === true;
         const isAsked = isBegun || isReplacing;
-        const isAlike = isSame(source.document, target.document) && source.count === target.count;
+        const isAlike =
+          isSame(source.document, target.document) &&
+          source.count === target.count &&
+          source.assigned === target.assigned;
         if (!isAsked && !isAlike) return this.outcome ?? 'skipped';
         const { document, ids } = await this.whole(source);
         const difference = await this.difference(ids, target);
-        const { add, remove } = difference;
-        if (isSame(document, target.document) && add.length + remove.length === 0) {
+        const hasNone = source.assigned === 0 && target.assigned === 0;
+        const assigned = hasNone ? ALIKE : await this.assignedDifference();
+        const lists = [difference.add, difference.remove, assigned.assign, assigned.release];
+        if (isSame(document, target.document) && lists.every((each) => each.length === 0)) {
           return this.outcome ?? 'same';
         }
         if (!isAsked) return this.outcome ?? 'skipped';
         this.outcome ??= isBegun ? 'copied' : 'replaced';
-        if (!isDry) await this.bringUp(document, target.document, difference);
+        if (!isDry) await this.bringUp(document, target.document, difference, assigned);
         return this.outcome;
       } catch (error) {
         const isMoved =
@@ -216,7 +257,7 @@ class Copying {
   private async create(source: Found): Promise<void> {
     const { name, about } = this;
     const id = crypto.randomUUID();
-    if (source.count <= MEMBERS_PER_WRITE) {
+    if (source.count <= MEMBERS_PER_WRITE && source.assigned === 0) {
       const { document, ids } = await this.whole(source);
       // It has grown meanwhile.
       if (ids.size > MEMBERS_PER_WRITE) throw changedMeanwhile(name);
@@ -236,17 +277,34 @@ class Copying {
         await this.to.write({ name, expect: { id, revision: 1 }, add, ...about });
       }
     }
-    await this.bringUp(reading.document, begun, reading.changed());
+    let assigned = ALIKE;
+    if (source.assigned > 0) {
+      for await (const some of this.from.assignments(name)) await this.assign(some, { id });
+      if (!(await this.isAssignedAlike())) assigned = await this.assignedDifference();
+    }
+    await this.bringUp(reading.document, begun, reading.changed(), assigned);
   }
 
-  /** Makes the target what the source is: its members first, then its document. */
+  /** Makes the target what the source is: what is beside its document first, then that. */
   private async bringUp(
     document: Feature,
-    { id, revision }: Feature,
+    target: Feature,
     { add, remove }: Difference,
+    assigned: AssignedDifference,
   ): Promise<void> {
     const { name, about } = this;
+    const { id } = target;
+    let { revision } = target;
+    for (const release of batchesOf(assigned.release)) {
+      const expect = { id, revision };
+      revision++;
+      await this.to.write({
+        ...{ name, expect, document: { ...target, revision }, release },
+        ...about,
+      });
+    }
     const expect = { id, revision };
+    await this.assign(assigned.assign, expect);
     const next = { ...document, id, revision: revision + 1 };
     if (add.length + remove.length <= MEMBERS_PER_WRITE) {
       await this.put(next, expect, { add, remove });
@@ -266,6 +324,43 @@ class Copying {
   ): Promise<void> {
     const { incomplete: _, ...complete } = document as Incomplete;
     await this.to.write({ name: this.name, expect, document: complete, ...members, ...this.about });
+  }
+
+  private async assign(
+    assignments: readonly Assignment[],
+    expect: { id: string; revision?: number },
+  ): Promise<void> {
+    const { name } = this;
+    for (const assign of batchesOf(assignments)) await this.to.write({ name, expect, assign });
+  }
+
+  /** Whether it seems so by the numbers. */
+  private async isAssignedAlike(): Promise<boolean> {
+    const { from, to, name } = this;
+    const [one, other] = [await from.assignedWeights(name), await to.assignedWeights(name)];
+    return (
+      (await from.countAssigned(name)) === (await to.countAssigned(name)) &&
+      Array.from(one).every(([value, weight]) => (other.get(value) ?? 0) === weight)
+    );
+  }
+
+  private async assignedDifference(): Promise<AssignedDifference> {
+    const wanted = new Map<string, Assignment>();
+    for await (const some of this.from.assignments(this.name)) {
+      for (const each of some) wanted.set(each.id, each);
+    }
+    const alike = new Set<string>();
+    const release = new Set<string>();
+    // An id may come twice.
+    for await (const some of this.to.assignments(this.name)) {
+      for (const { id, value, weight } of some) {
+        const other = wanted.get(id);
+        if (other?.value !== value) release.add(id);
+        else if (other.weight === weight) alike.add(id);
+      }
+    }
+    const assign = Array.from(wanted.values()).filter(({ id }) => !alike.has(id));
+    return { assign, release: [...release] };
   }
 
   /** What the target lacks of these, and what it has beside them. */
@@ -361,13 +456,14 @@ async function find(source: Source, name: string): Promise<Found | undefined> {
   const { head, feature, problem } = stored;
   if (feature === undefined) throw problem;
   const count = head.members === 0 ? 0 : await source.countMembers(name);
-  return { head, document: feature, count };
+  const assigned = compile(feature).isAssigned ? await source.countAssigned(name) : 0;
+  return { head, document: feature, count, assigned };
 }
 
 function half(feature: string): HanoiError {
   return new HanoiError(
     'CORRUPT_FEATURE',
-    `Feature ${JSON.stringify(feature)} is half of a copy. Copy it to here first, to its end.`,
+    `${titleOf(feature)} is half of a copy. Copy it to here first, to its end.`,
     { feature },
   );
 }
@@ -376,7 +472,7 @@ function half(feature: string): HanoiError {
 function outrun(feature: string, cause: unknown): HanoiError {
   return new HanoiError(
     'CONFLICT',
-    `Feature ${JSON.stringify(feature)} changes faster than it can be copied. Copy it again: that goes on with it.`,
+    `${titleOf(feature)} changes faster than it can be copied. Copy it again: that goes on with it.`,
     { feature, cause },
   );
 }
@@ -390,8 +486,8 @@ function settingsOf({ id: _, revision: __, ...settings }: Feature): object {
   return settings;
 }
 
-function* batchesOf(ids: readonly string[]): Generator<readonly string[]> {
-  for (let from = 0; from < ids.length; from += MEMBERS_PER_WRITE) {
-    yield ids.slice(from, from + MEMBERS_PER_WRITE);
+function* batchesOf<Item>(items: readonly Item[]): Generator<readonly Item[]> {
+  for (let from = 0; from < items.length; from += MEMBERS_PER_WRITE) {
+    yield items.slice(from, from + MEMBERS_PER_WRITE);
   }
 }

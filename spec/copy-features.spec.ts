@@ -8,6 +8,7 @@ import { HttpSource } from '../lib/backends/http-source/index.js';
 import { RedisBackend, RedisSetBackend } from '../lib/backends/redis/index.js';
 import { copyFeatures } from '../lib/copy-features.js';
 import { MemoryBackend, ReplicaBackend, Rollout } from '../lib/index.js';
+import { POPULATION } from '../lib/stored-name.js';
 import { useBuilt } from './built.js';
 import { RedisServer, useRedis } from './redis-server.js';
 
@@ -139,6 +140,143 @@ describe.each([...new Map(PAIRS.map((pair) => [pair.join(), pair])).values()])(
     });
   },
 );
+
+/** What features go by beside themselves, and what is assigned to ids. */
+async function furnishBeside({ rollout, backend }: ReturnType<typeof open>): Promise<void> {
+  await rollout.addToGroup('friends', ids(1_200), { actor: 'me' });
+  await rollout.addToGroup('partners', 'acme', { subjectKey: 'account' });
+  await rollout.population.increaseBuckets(7);
+  await rollout.population.register(ids(1_500).map((id, n) => [id, 1 + (n % 17) / 4] as const));
+  await rollout.addFeature('heavy', { bucketing: 'population', percentage: 40 });
+  await rollout.addFeature('open', { groups: ['friends'] });
+  await rollout.overrideGroup('open', 'partners', 'off');
+  await rollout.addFeature('sticky', {
+    variants: ['a', 'b'],
+    rules: [{ id: 'r', when: { group: 'all' }, serve: 'on', sticky: true }],
+  });
+  const assign = ids(10).map((id, n) => ({ id, value: n % 3 === 0 ? 'a' : 'b' }));
+  await backend.write({ name: 'sticky', expect: 'present', assign });
+}
+
+async function assignedIn(backend: Backend, name: string) {
+  const all = new Map<string, string>();
+  for await (const batch of backend.assignments(name)) {
+    for (const { id, value, weight } of batch) all.set(id, `${value} ${weight}`);
+  }
+  return { all, weights: await backend.assignedWeights(name) };
+}
+
+const BESIDE = ['Group "friends"', 'Group "partners"', 'Population "all"'];
+
+describe.each([...new Map(PAIRS.map((pair) => [pair.join(), pair])).values()])(
+  'what features go by, from a %s to a %s',
+  (one, other) => {
+    it('is copied before them, with what is assigned, and found the same afterwards', async () => {
+      const source = open(one);
+      const target = open(other);
+      await furnishBeside(source);
+      const { copied, problems } = await copyFeatures(source.backend, target.backend);
+      expect(problems).toEqual([]);
+      expect(new Set(copied.slice(0, 3))).toEqual(new Set(BESIDE));
+      expect(new Set(copied.slice(3))).toEqual(new Set(['heavy', 'open', 'sticky']));
+      expect(await contents(target.rollout)).toEqual(await contents(source.rollout));
+      expect(await target.rollout.groups()).toEqual(await source.rollout.groups());
+      expect(await target.rollout.countGroup('friends')).toBe(1_200);
+      for (const name of [POPULATION, 'sticky']) {
+        const expected = await assignedIn(source.backend, name);
+        expect(expected.all.size).toBeGreaterThan(0);
+        expect(await assignedIn(target.backend, name)).toEqual(expected);
+      }
+      for (const id of ids(40)) {
+        for (const name of ['heavy', 'open', 'sticky']) {
+          expect(await target.rollout.decide(name, id)).toEqual(
+            await source.rollout.decide(name, id),
+          );
+        }
+      }
+      const again = await copyFeatures(source.backend, target.backend);
+      expect(new Set(again.same)).toEqual(new Set(copied));
+    });
+  },
+);
+
+describe('what is assigned', () => {
+  const setUp = async () => {
+    const source = open('RedisSetBackend');
+    const target = open('RedisBackend');
+    await furnishBeside(source);
+    await copyFeatures(source.backend, target.backend);
+    return { source, target };
+  };
+
+  it('is brought up to the source where that is wanted, and else left alone', async () => {
+    const { source, target } = await setUp();
+    await source.rollout.population.register([
+      ['user-0', 99],
+      ['new', 0.1],
+    ]);
+    await source.rollout.population.unregister(['user-1', 'user-2']);
+    // In another bucket there.
+    const bucket = async () => (await assignedIn(target.backend, POPULATION)).all.get('user-2');
+    await target.rollout.population.unregister('user-2');
+    await target.rollout.population.register('other', { weight: 500 });
+    await source.rollout.population.register('user-2', { weight: 3 });
+    const left = await copyFeatures(source.backend, target.backend);
+    expect(left.skipped).toEqual(['Population "all"']);
+    expect(await bucket()).toBeUndefined();
+
+    const report = await copyFeatures(source.backend, target.backend, { onConflict: 'replace' });
+    expect(report).toMatchObject({ replaced: ['Population "all"'], problems: [] });
+    const expected = await assignedIn(source.backend, POPULATION);
+    const found = await assignedIn(target.backend, POPULATION);
+    expect(found.all).toEqual(expected.all);
+    for (const [value, weight] of expected.weights) {
+      expect(found.weights.get(value)).toBeCloseTo(weight, 9);
+    }
+  });
+
+  it('goes where all of it went', async () => {
+    const { source, target } = await setUp();
+    await source.rollout.population.unregister(ids(1_500));
+    await copyFeatures(source.backend, target.backend, { onConflict: 'replace' });
+    expect(await target.rollout.population.count()).toBe(0);
+    expect(await target.rollout.population.weight()).toBeCloseTo(0, 9);
+  });
+
+  it('goes on where a copy was cut short, off until then', async () => {
+    const source = open('RedisSetBackend');
+    const target = open('RedisBackend');
+    await furnishBeside(source);
+    const { backend } = target;
+    const cut: Backend = Object.assign(Object.create(backend), {
+      async write(write: Parameters<Backend['write']>[0]) {
+        if ('assign' in write && write.name === POPULATION) {
+          if ((await backend.countAssigned(POPULATION)) > 0) throw new Error('cut');
+        }
+        return backend.write(write);
+      },
+    });
+    await expect(copyFeatures(source.backend, cut)).rejects.toThrow('cut');
+    expect(await target.rollout.population.count()).toBeGreaterThan(0);
+    expect((await backend.load(POPULATION))?.feature?.enabled).toBe(false);
+    const report = await copyFeatures(source.backend, backend);
+    expect(report.copied).toContain('Population "all"');
+    expect(await assignedIn(backend, POPULATION)).toEqual(
+      await assignedIn(source.backend, POPULATION),
+    );
+    expect((await backend.load(POPULATION))?.feature?.enabled).toBe(true);
+  });
+
+  it('comes with the features that are named', async () => {
+    const source = open('MemoryBackend');
+    const target = open('MemoryBackend');
+    await furnishBeside(source);
+    const { copied } = await copyFeatures(source.backend, target.backend, { names: ['open'] });
+    expect(new Set(copied)).toEqual(new Set([...BESIDE.slice(0, 2), 'open']));
+    const more = await copyFeatures(source.backend, target.backend, { names: ['heavy'] });
+    expect(more.copied).toEqual(['Population "all"', 'heavy']);
+  });
+});
 
 describe('where there is another one of that name', () => {
   const setUp = async (members: number) => {
