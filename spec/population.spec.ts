@@ -1,7 +1,15 @@
-import type { Bucket, Rollout } from '../lib/index.js';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { FileBackend } from '../lib/backends/file/index.js';
+import { HttpSource } from '../lib/backends/http-source/index.js';
+import { RedisBackend } from '../lib/backends/redis/index.js';
+import { type Bucket, copyFeatures, MemoryBackend, ReplicaBackend, Rollout } from '../lib/index.js';
 import { POPULATION } from '../lib/stored-name.js';
 import { useBuilt } from './built.js';
 import { BACKENDS, useEveryBackend } from './every-backend.js';
+import { answerWith, HttpServer } from './http-server.js';
 import { seeded } from './property.js';
 
 jest.setTimeout(60_000);
@@ -356,6 +364,85 @@ describe('many at once', () => {
     expect(times).toBe(2);
     expect(buckets).toHaveLength(4);
     expect(await rollout.population.weight()).toBe(160);
+  });
+});
+
+describe('a file that holds a population and groups', () => {
+  const ids = Array.from({ length: 60 }, (_, n) => `user-${n}`);
+  const names = ['heavy', 'open'];
+  const answers = (rollout: Rollout) =>
+    Promise.all(ids.flatMap((id) => names.map((name) => rollout.isEnabled(name, id))));
+
+  let folder: string;
+  let path: string;
+  let expected: boolean[];
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'hanoi-population-'));
+    path = join(folder, 'features.json');
+    const rollout = new Rollout(new FileBackend(path));
+    await rollout.population.increaseBuckets(5);
+    await rollout.population.register(ids.slice(0, 50).map((id, n) => [id, 1 + n / 4] as const));
+    await rollout.addToGroup('friends', ids.slice(40));
+    await rollout.addFeature('heavy', { bucketing: 'population', percentage: 40 });
+    await rollout.addFeature('open', { groups: ['friends'] });
+    expected = await answers(rollout);
+    expect(expected.filter(Boolean).length).toBeGreaterThan(30);
+    await rollout.close();
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const expectSame = async (rollout: Rollout) => {
+    try {
+      await rollout.ready();
+      expect(await answers(rollout)).toEqual(expected);
+      expect(names.flatMap((name) => ids.map((id) => rollout.isEnabledSync(name, id)))).toEqual(
+        names.flatMap((_, at) => expected.filter((__, place) => place % 2 === at)),
+      );
+      const flags = await rollout.snapshot('user-41');
+      expect(Object.keys(flags.toJSON())).toEqual(names);
+    } finally {
+      await rollout.close();
+    }
+  };
+
+  it('is the same to whoever opens it', async () => {
+    const rollout = new Rollout(new FileBackend(path));
+    expect(await rollout.population.count()).toBe(50);
+    expect(await rollout.population.weight()).toBe(50 + 49 * 12.5 * 0.5);
+    expect(await rollout.groups()).toEqual([{ name: 'friends' }]);
+    await expectSame(rollout);
+  });
+
+  it('is the same at a URL, also copied from there', async () => {
+    const server = await HttpServer.start(answerWith(readFileSync(path, 'utf8'), '"1"'));
+    try {
+      const source = new HttpSource(server.url);
+      const there = new Rollout(source);
+      await there.ready();
+      await expect(there.population.register('new')).rejects.toMatchObject({ code: 'READ_ONLY' });
+      const target = new MemoryBackend();
+      await copyFeatures(source, target);
+      await expectSame(there);
+      await expectSame(new Rollout(target));
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it('is the same where it is what a replica begins with', async () => {
+    const away = new Redis({ port: 1, retryStrategy: () => 50 });
+    away.on('error', () => {});
+    const replica = new ReplicaBackend(new RedisBackend(away), { bootstrap: path });
+    const rollout = new Rollout(replica);
+    try {
+      expect(names.flatMap((name) => ids.map((id) => rollout.isEnabledSync(name, id)))).toEqual(
+        names.flatMap((_, at) => expected.filter((__, place) => place % 2 === at)),
+      );
+      expect((await rollout.decide('heavy', 'user-0')).reason).toBe('STALE');
+    } finally {
+      await rollout.close();
+      away.disconnect();
+    }
   });
 });
 

@@ -66,6 +66,42 @@ export async function makeEveryCall(open: () => Backend): Promise<void> {
     );
     await expect(rollout.addFeature('chat')).rejects.toMatchObject({ code: 'FEATURE_EXISTS' });
 
+    expect(await rollout.addToGroup('friends', ['ann', 'bob', 'kim'])).toBe(3);
+    expect(await rollout.removeFromGroup('friends', 'bob')).toBe(1);
+    expect(await rollout.countGroup('friends')).toBe(2);
+    const friends = new Set<string>();
+    for await (const id of rollout.groupMembers('friends')) friends.add(id);
+    expect(friends).toEqual(new Set(['ann', 'kim']));
+    await rollout.overrideGroup('chat', 'friends', 'b');
+    expect(await rollout.variant('chat', 'kim')).toBe('b');
+    await rollout.clearOverride('chat', 'friends');
+    await rollout.removeGroup('friends');
+    expect(await rollout.groups()).toEqual([]);
+    expect(await rollout.population.increaseBuckets(2)).toBe(2);
+    expect(
+      await rollout.population.register(
+        new Map([
+          ['ann', 3],
+          ['bob', 2],
+          ['kim', 1],
+        ]),
+      ),
+    ).toBe(3);
+    expect(await rollout.population.unregister('kim')).toBe(1);
+    expect(await rollout.population.count()).toBe(2);
+    expect(await rollout.population.buckets()).toEqual([
+      { name: '0', weight: 3 },
+      { name: '1', weight: 2 },
+    ]);
+    await rollout.addFeature('heavy', { bucketing: 'population', percentage: 60 });
+    expect(await rollout.isEnabled('heavy', 'ann')).toBe(true);
+    expect(await rollout.isEnabled('heavy', 'bob')).toBe(false);
+    expect(await rollout.population.bucketOf('bob')).toBe('1');
+    for await (const { id, weight } of rollout.population.subjects()) {
+      expect(weight).toBe(id === 'ann' ? 3 : 2);
+    }
+    await rollout.remove('heavy');
+
     const flags = await rollout.snapshot('ann');
     expect(flags.isEnabled('chat')).toBe(true);
     expect(flags.isEnabled('bare')).toBe(false);

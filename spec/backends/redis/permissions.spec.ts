@@ -67,6 +67,9 @@ describe.each([RedisBackend, RedisSetBackend])('a %p with the README’s permiss
   it('asks as the reader, and writes nothing', async () => {
     await rolloutOf('writer').addFeature('chat', { percentage: 5 });
     await rolloutOf('writer').register('chat', 'ann');
+    await rolloutOf('writer').population.increaseBuckets(2);
+    await rolloutOf('writer').population.register('ann', { weight: 2 });
+    await rolloutOf('writer').addToGroup('friends', 'ann');
     const rollout = rolloutOf('reader');
     const heard = new Promise((resolve) => rollout.on('change', resolve));
     await admin.script('FLUSH');
@@ -76,7 +79,14 @@ describe.each([RedisBackend, RedisSetBackend])('a %p with the README’s permiss
     expect(await rollout.countMembers('chat')).toBe(1);
     expect(await rollout.history('chat')).toHaveLength(2);
     for await (const id of rollout.members('chat')) expect(id).toBe('ann');
+    expect(await rollout.population.count()).toBe(1);
+    expect(await rollout.population.weight()).toBe(2);
+    expect(await rollout.population.bucketOf('ann')).toBe('0');
+    for await (const { id } of rollout.population.subjects()) expect(id).toBe('ann');
+    expect(await rollout.countGroup('friends')).toBe(1);
     for (const write of [
+      () => rollout.population.register('eve'),
+      () => rollout.addToGroup('friends', 'eve'),
       () => rollout.setPercentage('chat', 100),
       () => rollout.register('chat', 'eve'),
       () => rollout.remove('chat'),
