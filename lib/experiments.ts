@@ -168,6 +168,16 @@ export class Experiments {
     return beside;
   }
 
+  /**
+   * Of a document that is to be written in another way (a rollback): its features refer to it first.
+   */
+  async attached(document: Feature): Promise<Beside> {
+    const experiment = experimentOf(readName(document.name)[1], document);
+    await this.decidedBy(experiment);
+    await this.attach(experiment, {});
+    return this.decidedBy(experiment);
+  }
+
   /** Lets its features refer to it, and no longer to what is over; gives those that didn't before. */
   private async attach(experiment: Experiment, options: WriteOptions): Promise<string[]> {
     const { name } = experiment;

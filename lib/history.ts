@@ -1,4 +1,10 @@
-import { type Change, type Head, MEMBERS_PER_WRITE, type Source } from './backends/backend.js';
+import {
+  type Change,
+  type Head,
+  MEMBERS_PER_WRITE,
+  type Source,
+  type Stored,
+} from './backends/backend.js';
 import { isSame, withoutChange } from './domain/diff.js';
 import type { Feature, Json } from './domain/feature.js';
 import { parseFeature } from './domain/validate.js';
@@ -12,7 +18,7 @@ import {
   notKept,
 } from './errors.js';
 import { type MembersSince, membersSince } from './members-since.js';
-import type { Planned, WriteOptions, Writer } from './writer.js';
+import type { DecidedBy, Planned, WriteOptions, Writer } from './writer.js';
 
 /**
  * A state of the past. The id of a change: what there was after it. A number: that revision of the
@@ -53,6 +59,7 @@ export class History {
   constructor(
     private readonly source: Source,
     private readonly writer: Writer,
+    private readonly decidedBy?: DecidedBy,
   ) {}
 
   /** The document as it was then. INVALID_ARGUMENT, NOT_KEPT. */
@@ -115,7 +122,7 @@ export class History {
         return this.place(name, undefined, removed, 'keep', given);
       }
       let last: Head | undefined;
-      return this.writer.rewrite(name, given, async (present, refusal) => {
+      const plan = async (present: Stored | undefined, refusal?: HanoiError) => {
         const isStuck = refusal?.feature === name && isSameState(present?.head, last);
         last = present?.head;
         if (present === undefined) throw overtaken(name, ['it was removed']);
@@ -126,7 +133,8 @@ export class History {
         if (change.kind === 'members') return this.withoutMembers(change, head, isStuck);
         if (change.kind === 'created') return uncreated(change, feature, head);
         return this.withoutUpdate(change, feature, head, isStuck);
-      });
+      };
+      return this.writer.rewrite(name, given, plan, this.decidedBy);
     });
   }
 
@@ -139,7 +147,7 @@ export class History {
     { expect, ...given }: WriteOptions,
   ): Promise<Feature> {
     let last: string | undefined;
-    const placed = await this.writer.rewrite(name, given, async (present, refusal) => {
+    const plan = async (present: Stored | undefined, refusal?: HanoiError) => {
       if (present !== undefined && present.head === undefined) throw present.problem;
       const head = present?.head;
       if (expect !== undefined && !isAt(head, expect)) throw changedMeanwhile(name);
@@ -182,7 +190,8 @@ export class History {
       // Where it is or was there, nobody may have come or gone in between.
       const isMoving = (isThere || since.isThere) && at !== 'absent';
       return { ...planned, expect: isMoving ? { ...at, members: since.stamp } : at } as Planned;
-    });
+    };
+    const placed = await this.writer.rewrite(name, given, plan, this.decidedBy);
     // What was placed is there.
     return placed as Feature;
   }

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { MEMBERS_PER_WRITE, type Source } from './backends/backend.js';
+import { type Head, MEMBERS_PER_WRITE, type Source } from './backends/backend.js';
 import { idUnder, type Surroundings } from './domain/decide.js';
 import type { Feature } from './domain/feature.js';
 import { parseId, parseWeight, refused } from './domain/parse.js';
@@ -187,6 +187,16 @@ export class Population {
     for await (const batch of this.source.assignments(POPULATION)) {
       for (const { id, weight, value } of batch) yield { id, weight, bucket: value };
     }
+  }
+
+  /** Before a document of the past comes back. INVALID_FEATURE where somebody is in a bucket that it lacks. */
+  async refuseFewer({ variants }: Feature): Promise<ReadonlyMap<string, Head>> {
+    const there = new Set(variants.map(({ name }) => name));
+    for (const [bucket, weight] of await this.source.assignedWeights(POPULATION)) {
+      if (weight === 0 || there.has(bucket)) continue;
+      throw refused('variants', 'to keep the buckets that somebody is in', bucket);
+    }
+    return new Map();
   }
 
   /** One batch; CONFLICT where the population is no longer the one of that `id`. */

@@ -8,6 +8,7 @@ import type {
   View,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
+import { withBucketsChosen } from './buckets.js';
 import { actAs, parseActor } from './current-actor.js';
 import { currentSubject, pinnedFor, runAs, runPinned } from './current-user.js';
 import {
@@ -87,7 +88,13 @@ import { Snapshot, valueOr } from './snapshot.js';
 import { isOfFeature, type Kind, readName, storedName } from './stored-name.js';
 import { isMany, type Subjects } from './subjects.js';
 import { Uses } from './uses.js';
-import { type MembersOptions, WRITE_OPTIONS, type WriteOptions, Writer } from './writer.js';
+import {
+  type DecidedBy,
+  type MembersOptions,
+  WRITE_OPTIONS,
+  type WriteOptions,
+  Writer,
+} from './writer.js';
 
 export interface RolloutOptions {
   /** Reads the id of a subject that is an object: `(user) => user.uuid`. Default: its `id`. */
@@ -109,6 +116,12 @@ export interface Group {
   readonly name: string;
   /** The attribute by which its members are listed instead of their id. */
   readonly subjectKey?: string;
+}
+
+/** What is not a feature, but has a history as one: as `change` events name it. */
+export interface Reference {
+  readonly of: Kind;
+  readonly name: string;
 }
 
 const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {}, now: Date.now };
@@ -727,10 +740,16 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /**
-   * The changes of a feature, the newest first; of a removed one too. At most `limit` (default 50),
-   * before the change of the id `before`; `kind` 'documents' or 'members' alone. INVALID_ARGUMENT.
+   * The changes of a feature, the newest first; of a removed one too, and of a group, an experiment or
+   * the population: `{ of: 'group', name: 'friends' }`, as `change` events have it. At most `limit`
+   * (default 50), before the change of the id `before`; `kind` 'documents' or 'members' alone.
+   * INVALID_ARGUMENT.
    */
-  async history(name: NameOf<Features>, options: Partial<HistoryOptions> = {}): Promise<Change[]> {
+  async history(
+    of: NameOf<Features> | Reference,
+    options: Partial<HistoryOptions> = {},
+  ): Promise<Change[]> {
+    const name = storedNameOf(of);
     refuseUnknownOptions(options, ['limit', 'before', 'kind']);
     const { limit = 50, ...others } = options;
     if (!Number.isSafeInteger(limit) || limit < 0) {
@@ -743,11 +762,16 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
    * What differs between two states of the document, path by path: `to` is what there is now, if it is
    * not said. INVALID_ARGUMENT, NOT_KEPT, FEATURE_NOT_FOUND.
    */
-  async diff(name: NameOf<Features>, from: Moment, to?: Moment): Promise<readonly Difference[]> {
-    const past = new History(this.source, this.writer);
+  async diff(
+    of: NameOf<Features> | Reference,
+    from: Moment,
+    to?: Moment,
+  ): Promise<readonly Difference[]> {
+    const name = storedNameOf(of);
+    const past = this.pastOf(name);
     const before = await past.documentAt(name, from);
-    const after = to === undefined ? await this.get(name) : await past.documentAt(name, to);
-    return diff(before, after ?? raise(notFound(name)));
+    const after = to === undefined ? await this.writer.load(name) : await past.documentAt(name, to);
+    return diff(before, after);
   }
 
   /**
@@ -758,12 +782,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
    * NOT_KEPT, INVALID_ARGUMENT.
    */
   async rollback(
-    name: NameOf<Features>,
+    of: NameOf<Features> | Reference,
     to: Moment,
     options: RollbackOptions = {},
   ): Promise<Feature> {
+    const name = storedNameOf(of);
     refuseUnknownOptions(options, [...WRITE_OPTIONS, 'members']);
-    return new History(this.source, this.writer).rollback(name, to, options);
+    return this.pastOf(name).rollback(name, to, options);
   }
 
   /**
@@ -772,21 +797,23 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
    * where something later has changed the same; NOT_KEPT, FEATURE_NOT_FOUND.
    */
   async undo(
-    name: NameOf<Features>,
+    of: NameOf<Features> | Reference,
     changeId?: string,
     options: WriteOptions = {},
   ): Promise<Feature | undefined> {
+    const name = storedNameOf(of);
     refuseUnknownOptions(options, WRITE_OPTIONS);
-    return new History(this.source, this.writer).undo(name, changeId, options);
+    return this.pastOf(name).undo(name, changeId, options);
   }
 
   /**
    * Brings back a removed feature as it was, with its members: within 7 days, if it had any.
    * FEATURE_EXISTS where there is one of that name again; NOT_KEPT, FEATURE_NOT_FOUND.
    */
-  async restore(name: NameOf<Features>, options: RestoreOptions = {}): Promise<Feature> {
+  async restore(of: NameOf<Features> | Reference, options: RestoreOptions = {}): Promise<Feature> {
+    const name = storedNameOf(of);
     refuseUnknownOptions(options, ['actor', 'note', 'requestId', 'members']);
-    return new History(this.source, this.writer).restore(name, options);
+    return this.pastOf(name).restore(name, options);
   }
 
   /**
@@ -806,23 +833,24 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<Preview> {
     if (!isMany(subjects)) throw invalid('many subjects, in a list or another iterable', subjects);
     const before = await this.get(name);
-    const after = isDocument(change)
+    const changed = isDocument(change)
       ? parseFeature(change)
       : this.amended(
           before ?? raise(notFound(name)),
           typeof change === 'function' ? change(before ?? raise(notFound(name))) : change,
         );
+    const { document: after } = await withBucketsChosen(this.source, changed, before);
     if (after.name !== name) throw invalid(`a document of ${JSON.stringify(name)}`, after.name);
     const { source, surroundings } = this;
     const isBack = before?.id !== after.id;
-    const past = new History(source, this.writer);
+    const past = this.pastOf(name);
     const setAside = isBack ? await past.membersSetAside(name, after.id) : undefined;
     return preview(
       { name, before, after, setAside },
       subjects,
       source,
       surroundings,
-      this.unknown(name),
+      this.unknownIs(name),
       options,
     );
   }
@@ -1074,6 +1102,14 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return this.uses.use(decision, view, subject, variant).catch(instead);
   }
 
+  private pastOf(name: string): History {
+    const decidedBy: { readonly [kind: string]: DecidedBy } = {
+      experiment: (document) => this.experimenting.attached(document),
+      population: (document) => this.population.refuseFewer(document),
+    };
+    return new History(this.source, this.writer, decidedBy[readName(name)[0]]);
+  }
+
   /** By the present actor's writer. */
   private get experimenting(): Experiments {
     return new Experiments(this.source, this.writer, this.surroundings.now);
@@ -1178,6 +1214,10 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private unknown(name: string): Decision {
     refuseUndefined(name);
+    return this.unknownIs(name);
+  }
+
+  private unknownIs(name: string): Decision {
     const enabled = this.unknownFeature;
     return failed(name, 'unknown feature', 'FLAG_NOT_FOUND', 'FEATURE_NOT_FOUND', { enabled });
   }
@@ -1363,6 +1403,12 @@ interface Life {
 /** A whole document, rather than settings: these say neither. */
 function isDocument(change: unknown): change is Feature {
   return typeof change === 'object' && change !== null && 'id' in change && 'revision' in change;
+}
+
+function storedNameOf(given: string | Reference): string {
+  if (typeof given === 'string') return given;
+  const { of, name } = given;
+  return of === 'feature' ? name : storedName(of, name);
 }
 
 function presentPercentage(percentage: number | Ramp, now: number): number {

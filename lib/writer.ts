@@ -197,6 +197,7 @@ export class Writer {
     name: string,
     options: Omit<WriteOptions, 'expect'>,
     plan: (present: Stored | undefined, refusal?: HanoiError) => Promise<Planned | undefined>,
+    decidedBy?: DecidedBy,
   ): Promise<Feature | undefined> {
     const about = this.about(options);
     return this.inTurn(name, async () => {
@@ -207,7 +208,9 @@ export class Writer {
         const planned = await plan(present, refusal);
         if (planned === undefined) return present?.feature;
         const { document } = planned;
-        const beside = document ? await this.besideOf(document, present?.feature) : undefined;
+        const beside = document
+          ? ((await decidedBy?.(document)) ?? (await this.besideOf(document, present?.feature)))
+          : undefined;
         try {
           const { head } = await this.backend.write({
             name,

@@ -1,0 +1,123 @@
+import type { Rollout } from '../lib/index.js';
+import { BACKENDS, useEveryBackend } from './every-backend.js';
+
+const every = useEveryBackend();
+const FRIENDS = { of: 'group', name: 'friends' } as const;
+const TEST = { of: 'experiment', name: 'test' } as const;
+const POPULATION = { of: 'population', name: 'all' } as const;
+
+const WINDOW = { from: '2020-01-01T00:00:00Z', until: '2100-01-01T00:00:00Z' };
+const arms = (paging: string) => [{ name: 'all', proportion: 1, features: { paging } }];
+
+// What features refer to is undone as they are.
+describe.each(BACKENDS)('undo on a %s', (kind) => {
+  let rollout: Rollout;
+  beforeEach(async () => {
+    ({ rollout } = every.open(kind));
+    await rollout.ready();
+    await rollout.addFeature('paging', { variants: ['short', 'long'] });
+  });
+
+  const friends = async () => {
+    const ids: string[] = [];
+    for await (const id of rollout.groupMembers('friends')) ids.push(id);
+    return ids.sort((one, other) => (one < other ? -1 : 1));
+  };
+
+  it('takes back who was listed in a group, and brings a group back', async () => {
+    await rollout.addToGroup('friends', ['ann', 'bob']);
+    await rollout.as('alice').addToGroup('friends', ['cid', 'bob']);
+    const [last] = await rollout.history(FRIENDS);
+    expect(last).toMatchObject({ actor: 'alice', added: ['cid'], kind: 'members' });
+    await rollout.undo(FRIENDS);
+    expect(await friends()).toEqual(['ann', 'bob']);
+    await rollout.removeGroup('friends');
+    await rollout.activateGroup('paging', 'friends');
+    expect(await rollout.isEnabled('paging', 'ann')).toBe(false);
+    await rollout.restore(FRIENDS);
+    expect(await friends()).toEqual(['ann', 'bob']);
+    expect(await rollout.isEnabled('paging', 'ann')).toBe(true);
+  });
+
+  it('brings an experiment back, with its counts, and to its features', async () => {
+    await rollout.addExperiment('test', { ...WINDOW, arms: arms('long') });
+    const { revision } = (await rollout.experiment('test')) as { revision: number };
+    await rollout.use('paging', 'ann');
+    await rollout.updateExperiment('test', { arms: arms('short') });
+    expect(await rollout.variant('paging', 'ann')).toBe('short');
+    expect(await rollout.diff(TEST, revision)).toMatchObject([
+      { path: 'variants["all"].value.paging', before: 'long', after: 'short' },
+    ]);
+    await rollout.rollback(TEST, revision);
+    expect(await rollout.variant('paging', 'ann')).toBe('long');
+    await rollout.removeExperiment('test');
+    expect(await rollout.isEnabled('paging', 'ann')).toBe(false);
+    await rollout.restore(TEST);
+    expect(await rollout.variant('paging', 'ann')).toBe('long');
+    expect(await rollout.experiment('test')).toMatchObject({ arms: [{ uses: 1 }], missing: [] });
+  });
+
+  it('brings no experiment back over another one', async () => {
+    await rollout.addExperiment('test', { ...WINDOW, arms: arms('long') });
+    await rollout.removeExperiment('test');
+    await rollout.addExperiment('other', { ...WINDOW, arms: arms('short') });
+    await expect(rollout.restore(TEST)).rejects.toMatchObject({
+      code: 'INVALID_FEATURE',
+      path: 'arms[0].features.paging',
+    });
+    expect(await rollout.experiment('test')).toBeUndefined();
+    expect(await rollout.variant('paging', 'ann')).toBe('short');
+  });
+
+  it('takes buckets back while nobody is in them', async () => {
+    await rollout.population.increaseBuckets(2);
+    await rollout.population.increaseBuckets(2);
+    await rollout.population.register(['ann', 'bob']);
+    await rollout.undo(POPULATION);
+    expect(await rollout.population.buckets()).toEqual([
+      { name: '0', weight: 1 },
+      { name: '1', weight: 1 },
+    ]);
+    await rollout.population.increaseBuckets(1);
+    await rollout.population.register('cid');
+    await expect(rollout.undo(POPULATION)).rejects.toMatchObject({
+      code: 'INVALID_FEATURE',
+      path: 'variants',
+    });
+    expect(await rollout.population.bucketOf('cid')).toBe('2');
+  });
+
+  it('previews a percentage over the population itself', async () => {
+    await rollout.population.increaseBuckets(10);
+    await rollout.population.register(Array.from({ length: 100 }, (_, n) => `user-${n}`));
+    await rollout.update('paging', { bucketing: 'population', percentage: 20, variants: [] });
+    const preview = (percentage: number) =>
+      rollout.preview('paging', { percentage }, rollout.population.subjects());
+    expect(await preview(50)).toMatchObject({ gains: 30, loses: 0, stays: 70 });
+    expect(await preview(10)).toMatchObject({ gains: 0, loses: 10 });
+    const { ids } = await preview(50);
+    await rollout.setPercentage('paging', 50);
+    for (const id of ids.gains) expect(await rollout.isEnabled('paging', id)).toBe(true);
+    expect(await preview(50)).toMatchObject({ gains: 0, loses: 0, changes: 0 });
+  });
+
+  it('previews what a sticky rule would do to those who have used something', async () => {
+    const serving = (a: number, b: number) => ({
+      rules: [
+        {
+          id: 'r',
+          when: { group: 'all' },
+          serve: { split: [['short', a] as const, ['long', b] as const] },
+          sticky: true,
+        },
+      ],
+    });
+    await rollout.update('paging', serving(1, 0));
+    await rollout.use('paging', 'ann');
+    expect(await rollout.preview('paging', serving(0, 1), ['ann', 'bob', 'cid'])).toMatchObject({
+      changes: 2,
+      stays: 1,
+      ids: { changes: ['bob', 'cid'] },
+    });
+  });
+});
