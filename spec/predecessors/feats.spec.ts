@@ -178,10 +178,11 @@ describe('the README of feats', () => {
     );
     expect(await processorOf(of('CA'))).toBe('premium');
     expect(await processorOf(of('US'))).toBe('acme');
-    const [last] = await rollout.history('PaymentProcessor');
+    const [last, first] = await rollout.history('PaymentProcessor');
     expect(last).toMatchObject({ actor: 'alice', note: 'Acme fails in Canada' });
-    await rollout.serveBySegment('PaymentProcessor', { segments: 'Country', rows: [] });
+    await rollout.rollback('PaymentProcessor', `${first?.id}`, { actor: 'bob' });
     expect(await processorOf(of('CA'))).toBe('acme');
+    expect((await rollout.history('PaymentProcessor'))[0]).toMatchObject({ actor: 'bob' });
   });
 
   it('rolls out: 5% of the users of a country, then more, and drops none of them', async () => {

@@ -1,4 +1,5 @@
 import { type ExperimentSettings, Rollout } from '../../lib/index.js';
+import { seeded } from '../property.js';
 
 const DAY = 86_400_000;
 const START = Date.parse('2024-04-01T00:00:00Z');
@@ -52,6 +53,39 @@ describe('the README of flaggery', () => {
     expect(subjects.filter((subject) => variantOf(subject) === 'A')).toEqual(inAt10);
   });
 
+  it('rolls out to a tenth of the weight of all subjects, which buckets share', async () => {
+    const weighted = new Rollout();
+    const random = seeded(1);
+    const weights = new Map(
+      subjects.slice(0, 100).map((id) => [id, 1 + Math.floor(10 * random())]),
+    );
+    await weighted.population.increaseBuckets(10);
+    await weighted.population.register(weights);
+    await weighted.addFeature('foobar', {
+      bucketing: 'population',
+      percentage: 10,
+      variants: ['A', { name: 'B', weight: 0 }],
+    });
+    const inside = () =>
+      [...weights].filter(([id]) => weighted.decideSync('foobar', id).variant === 'A');
+    const weightOf = (some: (readonly [id: number, weight: number])[]) =>
+      some.reduce((sum, [, weight]) => sum + weight, 0);
+    const total = await weighted.population.weight();
+    expect(total).toBe(weightOf([...weights]));
+    // Whole buckets: the heaviest subject is the most by which one can differ from another.
+    expect(Math.abs(weightOf(inside()) - total / 10)).toBeLessThanOrEqual(10);
+    const first = inside();
+    await weighted.setPercentage('foobar', 30);
+    const more = new Set(inside().map(([id]) => id));
+    expect(first.filter(([id]) => !more.has(id))).toEqual([]);
+    expect(Math.abs(weightOf(inside()) - 0.3 * total)).toBeLessThanOrEqual(10);
+    await weighted.setPercentage('foobar', 100);
+    expect(inside()).toHaveLength(100);
+    await weighted.setPercentage('foobar', 0);
+    expect(inside()).toEqual([]);
+    await weighted.close();
+  });
+
   it('changes the variant that is rolled out', async () => {
     const inBefore = subjects.filter((subject) => variantOf(subject) === 'A');
     await rollout.update('foobar', { variants: [{ name: 'A', weight: 0 }, 'B'] });
@@ -60,11 +94,8 @@ describe('the README of flaggery', () => {
   });
 
   it('gives a group of friends another variant, whatever the rollout says', async () => {
-    const friends = new Set([42]);
-    rollout.defineGroup('friends', (subject: number) => friends.has(subject));
-    await rollout.update('foobar', {
-      rules: [{ id: 'friends', when: { group: 'friends' }, serve: { variant: 'B' } }],
-    });
+    await rollout.addToGroup('friends', 42);
+    await rollout.overrideGroup('foobar', 'friends', 'B');
     expect(variantOf(42)).toBe('B');
     expect(shareOf('B')).toBe(1 / subjects.length);
   });

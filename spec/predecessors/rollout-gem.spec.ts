@@ -84,12 +84,17 @@ describe('the README of the rollout gem', () => {
     await rollout.register('chat', 3);
     await rollout.activate('chat');
     expect(await rollout.isEnabled('chat')).toBe(true);
-    await rollout.update('chat', { data: { owner: 'ann' } });
+    const active = await rollout.update('chat', { data: { owner: 'ann' } });
     const off = await rollout.deactivate('chat');
     expect(letIn()).toEqual([]);
     expect(off).toMatchObject({ percentage: 0, groups: [], patterns: [] });
     // The gem clears the data with the rest.
     expect(off.data).toEqual({ owner: 'ann' });
+    // What is cleared there for good comes back here.
+    await rollout.rollback('chat', { id: active.id, revision: active.revision });
+    expect(await rollout.countMembers('chat')).toBe(1);
+    await rollout.setPercentage('chat', 0);
+    expect(await rollout.isEnabled('chat', 3)).toBe(true);
   });
 
   it('says what is active for a user, of all features at once', async () => {
