@@ -8,6 +8,7 @@ const BENCHES = [
   'hanoi.js',
   'members.js',
   'pinned.js',
+  'population.js',
   'redis-checks.js',
   'redis-cluster.js',
   'redis-hanoi.js',
