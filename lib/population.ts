@@ -99,11 +99,11 @@ export class Population {
 
   /**
    * Allots a subject, or many, to the lightest bucket, the heaviest of each 1,000 first; resolves
-   * with how many are new. Who is there keeps the bucket, and gets the new weight. A feature that
-   * has a bucket has all who come into it; another share than it had by then is its at the next
-   * `setPercentage`. On a failure the batches before it are in, and the call can be repeated.
-   * FEATURE_NOT_FOUND while there are no buckets; INVALID_FEATURE for no id or no weight, with its
-   * place in `path`.
+   * with how many are new. Those of a list can have weights of their own (`[['ann', 5], 'bob']`).
+   * Who is there keeps the bucket, and gets the new weight. A feature that has a bucket has all who
+   * come into it; the next `setPercentage` makes up for a share that has become another by that. On
+   * a failure the batches before it are in, and the call can be repeated. FEATURE_NOT_FOUND while
+   * there are no buckets; INVALID_FEATURE for no id or no weight, with its place in `path`.
    */
   async register(
     who: Subject | Iterable<Registration> | AsyncIterable<Registration>,

@@ -52,6 +52,12 @@ describe('a Rollout that is told its features', () => {
     expect((await rollout.snapshot('ann')).isEnabled('caht')).toBe(false);
     // @ts-expect-error no such feature
     rollout.check('caht');
+    // @ts-expect-error no such variant
+    await expect(rollout.overrideGroup('cdc_on', 'staff', 'baz')).rejects.toMatchObject({
+      code: 'INVALID_FEATURE',
+    });
+    await rollout.overrideGroup('cdc_on', 'staff', 'foo');
+    await rollout.overrideGroup('chat', 'staff', 'off');
     // @ts-expect-error not a setting
     await expect(rollout.update('chat', { percent: 5 })).rejects.toMatchObject({
       code: 'INVALID_FEATURE',
