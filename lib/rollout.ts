@@ -575,7 +575,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     );
   }
 
-  /** Lets in everyone of a group: one that is defined here, or that subjects say they are in. */
+  /** Lets in everyone of a group: one that is defined here, or stored, or that subjects say they are in. */
   activateGroup(
     name: NameOf<Features>,
     group: string,
