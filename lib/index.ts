@@ -54,6 +54,7 @@ export type { RolloutEvents } from './events.js';
 export type { ExperimentReport } from './experiments.js';
 export type { Exposure } from './exposure.js';
 export type { FeatureMap } from './feature-map.js';
+export type { Group } from './groups.js';
 export type { Moment, RestoreOptions, RollbackOptions } from './history.js';
 export type {
   BooleanHandle,
@@ -70,7 +71,7 @@ export type {
   RegistrationOptions,
 } from './population.js';
 export type { Preview, PreviewOptions } from './preview.js';
-export { type Group, type Reference, Rollout, type RolloutOptions } from './rollout.js';
+export { type Reference, Rollout, type RolloutOptions } from './rollout.js';
 export type { Snapshot, SnapshotEntry } from './snapshot.js';
 export type { Subjects } from './subjects.js';
 export type { MembersOptions, WriteOptions } from './writer.js';

@@ -5,12 +5,12 @@ import type {
   HealthEvent,
   HistoryOptions,
   Source,
-  View,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
 import { withBucketsChosen } from './buckets.js';
+import { Checks } from './checks.js';
 import { actAs, parseActor } from './current-actor.js';
-import { currentSubject, pinnedFor, runAs, runPinned } from './current-user.js';
+import { currentSubject, runAs, runPinned } from './current-user.js';
 import {
   type Guard,
   type GuardOptions,
@@ -20,25 +20,17 @@ import {
 } from './decorators.js';
 import { Definitions, type GroupFunction, type SegmentOptions } from './definitions.js';
 import { admits, crc32, thresholdUnder } from './domain/bucketing.js';
-import {
-  type CompiledFeature,
-  compile,
-  decide,
-  lookupId,
-  type Surroundings,
-} from './domain/decide.js';
-import { aged, type Decision, failed } from './domain/decision.js';
+import { compile, type Surroundings } from './domain/decide.js';
+import type { Decision } from './domain/decision.js';
 import { type Difference, diff } from './domain/diff.js';
 import { parseDuration } from './domain/duration.js';
 import type { Experiment, ExperimentSettings } from './domain/experiment.js';
 import { type Explanation, explain } from './domain/explain.js';
 import type { Feature, Ramp } from './domain/feature.js';
-import { parseGroup } from './domain/group.js';
 import { instantOf } from './domain/instant.js';
-import { hasOverride, rulesWithOverride, rulesWithoutOverride } from './domain/override.js';
-import { parseId, parseName, parsePercentage, refused } from './domain/parse.js';
+import { rulesWithOverride, rulesWithoutOverride } from './domain/override.js';
+import { parseName, parsePercentage, refused } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
-import { referredBy } from './domain/prerequisite.js';
 import {
   compileRamp,
   firstInstant,
@@ -51,25 +43,18 @@ import {
 } from './domain/ramp.js';
 import type { RuleSettings } from './domain/rule.js';
 import { rulesWithTable, type SegmentTable } from './domain/segment-table.js';
-import { type Identify, idOf, refusePromise, type Subject, subjectId } from './domain/subject.js';
+import { type Identify, idOf, refusePromise, type Subject } from './domain/subject.js';
 import {
   amendFeature,
   createFeature,
   type FeatureSettings,
   parseFeature,
 } from './domain/validate.js';
-import {
-  ERROR_CODES,
-  type ErrorCode,
-  HanoiError,
-  hasCode,
-  invalid,
-  notFound,
-  refuseUnknownOptions,
-} from './errors.js';
+import { HanoiError, invalid, notFound, refuseUnknownOptions } from './errors.js';
 import { type EventName, Events, type Listener } from './events.js';
 import { type ExperimentReport, Experiments } from './experiments.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
+import { type Group, Groups } from './groups.js';
 import { History, type Moment, type RestoreOptions, type RollbackOptions } from './history.js';
 import {
   type BooleanHandle,
@@ -81,10 +66,11 @@ import {
   type ImplementationsOptions,
   type TakingTheSame,
 } from './implementations.js';
-import { currentOverrides, namesWith, overlaid, refuseUndefined } from './overrides.js';
+import { Members } from './members.js';
+import { currentOverrides } from './overrides.js';
 import { Population } from './population.js';
 import { type Preview, type PreviewOptions, preview } from './preview.js';
-import { Snapshot, valueOr } from './snapshot.js';
+import { type Snapshot, valueOr } from './snapshot.js';
 import { isOfFeature, type Kind, readName, storedName } from './stored-name.js';
 import { isMany, type Subjects } from './subjects.js';
 import { Uses } from './uses.js';
@@ -109,13 +95,6 @@ export interface RolloutOptions {
   defaults?: { readonly [feature: string]: boolean | string };
   /** The time in Unix ms, for windows and ramps. Default `Date.now`. */
   now?: () => number;
-}
-
-/** A group that is a stored list. */
-export interface Group {
-  readonly name: string;
-  /** The attribute by which its members are listed instead of their id. */
-  readonly subjectKey?: string;
 }
 
 /** What is not a feature, but has a history as one: as `change` events name it. */
@@ -145,15 +124,12 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private readonly source: Source;
   private readonly writer: Writer;
+  private readonly checks: Checks;
   private readonly uses: Uses;
-  private readonly unknownFeature: boolean;
-  private readonly defaults: ReadonlyMap<string, boolean | string>;
   private readonly surroundings: Surroundings;
   private readonly events = new Events();
   private readonly definitions = new Definitions((error) => this.events.report(error));
   private readonly unwatch: () => void;
-  /** Of features that refer to others: what has to be read with them. */
-  private readonly together = new Map<string, readonly string[]>();
   /** What changes of it: one with those that `as` gives, which are this one for other actors. */
   private readonly life: Life = { unsubscribe: undefined, closing: undefined };
 
@@ -177,15 +153,14 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (typeof defaults !== 'object' || defaults === null || Array.isArray(defaults)) {
       throw invalid('`defaults` to be an object by feature', defaults);
     }
-    this.defaults = new Map(Object.entries(defaults));
-    for (const [name, answer] of this.defaults) {
+    const answers = new Map(Object.entries(defaults));
+    for (const [name, answer] of answers) {
       if (typeof answer === 'boolean' || typeof answer === 'string') continue;
       throw invalid(`\`defaults[${JSON.stringify(name)}]\` to be true, false or a variant`, answer);
     }
     this.source = backend;
     this.unwatch = backend.watch((event) => this.heard(event));
     this.writer = new Writer(backend);
-    this.unknownFeature = unknownFeature;
     this.surroundings = {
       identify: identify as Identify,
       now,
@@ -193,14 +168,16 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       segmentOf: (segment, subject) => this.definitions.segmentOf(segment, subject),
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
+    const { surroundings, events } = this;
+    this.checks = new Checks(backend, surroundings, events, { unknownFeature, defaults: answers });
     const writable = 'write' in backend ? (backend as Backend) : undefined;
-    this.uses = new Uses(writable, this.surroundings, this.events);
+    this.uses = new Uses(this.checks, writable, surroundings, events);
     this.population = new Population(backend, this.writer, this.surroundings);
   }
 
   /** Whether the subject gets the feature. */
   isEnabled(name: NameOf<Features>, subject?: Subject | null): Promise<boolean> {
-    const answer = this.answer(name, arguments.length > 1 ? subject : currentSubject());
+    const answer = this.checks.answer(name, arguments.length > 1 ? subject : currentSubject());
     if (answer instanceof Promise) return answer.then(isOn);
     // The answer is one of two, so nothing is allocated for it.
     return answer.enabled ? ON : OFF;
@@ -208,7 +185,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** The same at once. BACKEND_NOT_LOCAL where the backend has to do I/O for a check. */
   isEnabledSync(name: NameOf<Features>, subject?: Subject | null): boolean {
-    return this.answerNow(name, arguments.length > 1 ? subject : currentSubject()).enabled;
+    return this.checks.answerNow(name, arguments.length > 1 ? subject : currentSubject()).enabled;
   }
 
   /** The variant that the subject gets; undefined where the feature is off or has none. */
@@ -217,7 +194,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<VariantOf<Features[Name]> | undefined> {
     return answered(
-      this.answer(name, arguments.length > 1 ? subject : currentSubject()),
+      this.checks.answer(name, arguments.length > 1 ? subject : currentSubject()),
       ({ variant }) => variant as VariantOf<Features[Name]> | undefined,
     );
   }
@@ -229,7 +206,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<ValueOf<Features[Name]> | Fallback> {
     return answered(
-      this.answer(name, arguments.length > 2 ? subject : currentSubject()),
+      this.checks.answer(name, arguments.length > 2 ? subject : currentSubject()),
       (decision) => valueOr<Features, Name, Fallback>(decision, fallback),
     );
   }
@@ -240,7 +217,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>> {
     return answered(
-      this.answer(name, arguments.length > 1 ? subject : currentSubject()),
+      this.checks.answer(name, arguments.length > 1 ? subject : currentSubject()),
       (decision) => decision as Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>,
     );
   }
@@ -251,7 +228,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>> {
     const who = arguments.length > 1 ? subject : currentSubject();
-    return this.answerNow(name, who) as Decision<
+    return this.checks.answerNow(name, who) as Decision<
       VariantOf<Features[Name]>,
       ValueOf<Features[Name]>
     >;
@@ -267,7 +244,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<Explanation | undefined> {
     const who = arguments.length > 1 ? subject : currentSubject();
-    const view = await this.viewOf(name, who);
+    const view = await this.checks.viewOf(name, who);
     if (view.stale !== undefined) throw view.stale.cause;
     const held = view.get(name);
     return held && explain(held.compiled, who, held.facts, this.surroundings, view);
@@ -283,7 +260,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>> {
     const who = arguments.length > 1 ? subject : currentSubject();
-    return this.useAs(name, who) as Promise<
+    return this.uses.use(name, who) as Promise<
       Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>
     >;
   }
@@ -295,7 +272,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<void> {
     if (typeof variant !== 'string') throw invalid('the name of a variant', variant);
-    await this.useAs(name, arguments.length > 2 ? subject : currentSubject(), variant);
+    await this.uses.use(name, arguments.length > 2 ? subject : currentSubject(), variant);
   }
 
   /**
@@ -323,27 +300,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /** Every feature decided for one subject: one round trip, then synchronous and unchanging. */
-  async snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
+  snapshot(subject?: Subject | null): Promise<Snapshot<Features>> {
     const who = arguments.length > 0 ? subject : currentSubject();
-    const pin = pinnedFor<Snapshot<Features>>(this.life, who);
-    if (pin !== undefined) return pin;
-    let view = this.source.local;
-    let decisions = this.decideAll(view, who);
-    try {
-      if (view === undefined || view.stale !== undefined || anyNeedsLookup(decisions)) {
-        view = await this.source.readAll((feature) => this.lookupId(feature, who));
-        decisions = this.decideAll(view, who, true);
-      }
-      const { stale } = view;
-      return new Snapshot<Features>(decisions, (name) => {
-        // A source can look for what it was asked about in vain.
-        this.source.local?.get(name);
-        return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
-      });
-    } catch (cause) {
-      const decisions = this.decideAll(undefined, who);
-      return new Snapshot<Features>(decisions, (name) => this.unavailable(name, cause));
-    }
+    return this.checks.snapshot<Features>(who);
   }
 
   /** Adds a feature. FEATURE_EXISTS, INVALID_FEATURE. */
@@ -368,7 +327,14 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** Every feature's document, by name. Those that can't be read are left out and reported as `error`. */
   async features(): Promise<Feature[]> {
-    return this.all('feature');
+    const { features } = await this.source.loadAll();
+    const readable: Feature[] = [];
+    for (const [name, { feature, problem }] of features) {
+      if (!isOfFeature(name)) continue;
+      if (problem !== undefined) this.events.report(problem);
+      else readable.push(feature);
+    }
+    return readable.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Replaces the settings that are given, and keeps the others. INVALID_FEATURE, FEATURE_NOT_FOUND, CONFLICT. */
@@ -504,7 +470,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     const { percentage } = feature;
     if (typeof percentage === 'number') return undefined;
     const compiled = compile(feature);
-    const id = this.lookupId(compiled, who);
+    const id = this.checks.lookupId(compiled, who);
     if (id === undefined) return undefined;
     const idCrc = crc32(id);
     const at = firstInstant(compileRamp(percentage), (each) =>
@@ -530,7 +496,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return attempt(() =>
       isPattern(who)
         ? this.changePatterns(name, (patterns) => [...patterns, who], options)
-        : this.changeMembers(name, 'add', who, options),
+        : this.membership.change(name, 'add', who, options),
     );
   }
 
@@ -541,7 +507,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     options: MembersOptions = {},
   ): Promise<number> {
     return attempt(() => {
-      if (!isPattern(who)) return this.changeMembers(name, 'remove', who, options);
+      if (!isPattern(who)) return this.membership.change(name, 'remove', who, options);
       const { source, flags } = parsePattern(who, 'pattern');
       return this.changePatterns(
         name,
@@ -557,7 +523,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     who: Subjects,
     options: WriteOptions = {},
   ): Promise<Feature> {
-    const ids = await this.allIds(name, who);
+    const ids = await this.membership.ids(name, who);
     return this.update(name, ({ excluded }) => ({ excluded: [...excluded, ...ids] }), options);
   }
 
@@ -567,7 +533,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     who: Subjects,
     options: WriteOptions = {},
   ): Promise<Feature> {
-    const ids = new Set(await this.allIds(name, who));
+    const ids = new Set(await this.membership.ids(name, who));
     return this.update(
       name,
       ({ excluded }) => ({ excluded: excluded.filter((id) => !ids.has(id)) }),
@@ -647,57 +613,35 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     who: Subjects,
     options: MembersOptions & { readonly subjectKey?: string } = {},
   ): Promise<number> {
-    return attempt(async () => {
-      refuseUnknownOptions(options, ['subjectKey', 'onProgress', 'actor', 'note', 'requestId']);
-      const { subjectKey, onProgress, ...about } = options;
-      const name = await this.storedGroup(group, about, subjectKey);
-      const others = onProgress === undefined ? about : { ...about, onProgress };
-      return this.changeMembers(name, 'add', who, others);
-    });
+    return this.grouping.add(group, who, options);
   }
 
   /** Takes subjects out of a stored group; resolves with how many were in it. FEATURE_NOT_FOUND. */
   removeFromGroup(group: string, who: Subjects, options: MembersOptions = {}): Promise<number> {
-    return attempt(() =>
-      this.changeMembers(storedName('group', parseGroup(group)), 'remove', who, options),
-    );
+    return this.grouping.take(group, who, options);
   }
 
   /**
    * Removes a stored group. FEATURE_NOT_FOUND; INVALID_ARGUMENT while a feature has an override for
    * it: of a group that nobody knows nobody can say who is not in it.
    */
-  async removeGroup(group: string, options: WriteOptions = {}): Promise<void> {
-    const name = storedName('group', parseGroup(group));
-    for (const { name: feature, rules } of await this.features()) {
-      if (!hasOverride(rules, group)) continue;
-      throw new HanoiError(
-        'INVALID_ARGUMENT',
-        `Feature ${JSON.stringify(feature)} has an override for the group ${JSON.stringify(group)}. ` +
-          'Take it back with rollout.clearOverride() before.',
-        { feature },
-      );
-    }
-    await this.writer.remove(name, options);
+  removeGroup(group: string, options: WriteOptions = {}): Promise<void> {
+    return this.grouping.remove(group, options);
   }
 
   /** The stored groups, by name. Those that can't be read are left out and reported as `error`. */
-  async groups(): Promise<Group[]> {
-    return (await this.all('group')).map(({ name, subjectKey }) => ({
-      name: readName(name)[1],
-      ...(subjectKey !== undefined && { subjectKey }),
-    }));
+  groups(): Promise<Group[]> {
+    return this.grouping.all((problem) => this.events.report(problem));
   }
 
   /** How many are listed in a stored group. FEATURE_NOT_FOUND. */
-  async countGroup(group: string): Promise<number> {
-    return this.source.countMembers(storedName('group', parseGroup(group)));
+  countGroup(group: string): Promise<number> {
+    return this.grouping.count(group);
   }
 
   /** Who is listed in a stored group, as `members` streams. FEATURE_NOT_FOUND. */
-  async *groupMembers(group: string): AsyncGenerator<string, void, undefined> {
-    for await (const batch of this.source.members(storedName('group', parseGroup(group))))
-      yield* batch;
+  groupMembers(group: string): AsyncGenerator<string, void, undefined> {
+    return this.grouping.list(group);
   }
 
   /**
@@ -714,7 +658,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<Feature> {
     await this.get(name).then((feature) => feature ?? raise(notFound(name)));
     // In a process where nobody has defined it, it would be unknown who is not in it.
-    await this.storedGroup(group, options);
+    await this.grouping.made(group, options);
     const isVariant = typeof serve === 'string' && serve !== 'on' && serve !== 'off';
     const served = (isVariant ? { variant: serve } : serve) as RuleSettings['serve'];
     return this.changeRules(name, (rules) => rulesWithOverride(rules, group, served), options);
@@ -850,7 +794,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       subjects,
       source,
       surroundings,
-      this.unknownIs(name),
+      this.checks.unknownIs(name),
       options,
     );
   }
@@ -965,13 +909,16 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       } catch (cause) {
         this.unreadable(name, cause);
       }
-      return { subject, decision: this.answer(name, subject) };
+      return { subject, decision: this.checks.answer(name, subject) };
     }, options);
   }
 
   /** A guard that lets calls through while the feature is on for everyone, whoever is current. */
   enabled(name: NameOf<Features>, options: GuardOptions = {}): Guard {
-    return guardOf(() => ({ subject: undefined, decision: this.answer(name, undefined) }), options);
+    return guardOf(
+      () => ({ subject: undefined, decision: this.checks.answer(name, undefined) }),
+      options,
+    );
   }
 
   /** INVALID_ARGUMENT for an event that there isn't. */
@@ -1022,6 +969,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private async shut(): Promise<void> {
+    this.checks.isClosed = true;
     this.life.unsubscribe?.();
     this.unwatch();
     await this.source.close();
@@ -1033,73 +981,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<unknown> {
     // Within a pin, this one starts anew.
     const snapshot = await runAs(subject, () => this.snapshot(subject));
-    return runPinned(subject, this.life, snapshot, fn);
-  }
-
-  /** At once where the source can tell without I/O. Never throws, and rejects only for `refuseUndefined`. */
-  private answer(name: string, subject: unknown): Decision | Promise<Decision> {
-    try {
-      const pin = pinnedFor<Snapshot>(this.life, subject);
-      if (pin !== undefined) return pin.decide(name);
-      const view = overlaid(this.source.local, name);
-      // What a stale view does not hold, the source itself may still find out.
-      if (view !== undefined && (view.stale === undefined || view.get(name) !== undefined)) {
-        const decision = this.decideIn(view, name, subject);
-        if (decision.code !== 'NEEDS_LOOKUP') return decision;
-      }
-    } catch (undefinedFeature) {
-      return Promise.reject(undefinedFeature);
-    }
-    return this.lookUp(name, subject);
-  }
-
-  private lookUp(
-    name: string,
-    subject: unknown,
-    known = this.togetherWith(name),
-  ): Promise<Decision> {
-    try {
-      return this.source
-        .read(known, (feature) => this.lookupId(feature, subject))
-        .then(
-          (read) => {
-            const view = overlaid(read, name);
-            const all = this.moreThan(known, view, name);
-            return all === undefined
-              ? this.decideFinally(view, name, subject)
-              : this.lookUp(name, subject, all);
-          },
-          (cause) => this.unavailable(name, cause),
-        );
-    } catch (cause) {
-      return Promise.resolve(this.unavailable(name, cause));
-    }
-  }
-
-  /** What a decision about this feature needs, read from the store. */
-  private async viewOf(name: string, subject: unknown): Promise<View> {
-    let known = this.togetherWith(name);
-    for (;;) {
-      const view =
-        overlaid(undefined, name) ??
-        overlaid(await this.source.read(known, (feature) => this.lookupId(feature, subject)), name);
-      const all = this.moreThan(known, view, name);
-      if (all === undefined) return view;
-      known = all;
-    }
-  }
-
-  private async useAs(name: string, subject: unknown, variant?: string): Promise<Decision> {
-    const pin = pinnedFor<Snapshot>(this.life, subject);
-    const instead = (cause: unknown) => pin?.decide(name) ?? this.unavailable(name, cause);
-    let view: View;
-    try {
-      view = await this.viewOf(name, subject);
-    } catch (cause) {
-      return instead(cause);
-    }
-    const decision = pin?.decide(name) ?? this.decideFinally(view, name, subject);
-    return this.uses.use(decision, view, subject, variant).catch(instead);
+    return runPinned(subject, this.checks, snapshot, fn);
   }
 
   private pastOf(name: string): History {
@@ -1110,147 +992,30 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return new History(this.source, this.writer, decidedBy[readName(name)[0]]);
   }
 
-  /** By the present actor's writer. */
+  // These write as whoever this rollout is for.
+  private get membership(): Members {
+    return new Members(this.source, this.writer, this.surroundings.identify);
+  }
+
+  private get grouping(): Groups {
+    return new Groups(this.source, this.writer, this.membership);
+  }
+
   private get experimenting(): Experiments {
     return new Experiments(this.source, this.writer, this.surroundings.now);
   }
 
   private chooserOf(name: string): Chooser {
     return {
-      decide: async (subject) => this.answer(name, subject),
-      use: (subject, variant) => this.useAs(name, subject, variant),
+      decide: async (subject) => this.checks.answer(name, subject),
+      use: (subject, variant) => this.uses.use(name, subject, variant),
       current: currentSubject,
     };
-  }
-
-  /** The names to read for a decision: its own, and those that it referred to last. */
-  private togetherWith(name: string): readonly string[] {
-    return this.together.get(name) ?? [name];
-  }
-
-  /** The names to read where those that are known were not all; more each time, up to a limit. */
-  private moreThan(
-    known: readonly string[],
-    view: View,
-    name: string,
-  ): readonly string[] | undefined {
-    if (view.get(name)?.compiled.refers === undefined) {
-      if (known.length > 1) this.together.delete(name);
-      return undefined;
-    }
-    const all = referredBy(name, view);
-    this.together.set(name, all);
-    return all.some((each) => !known.includes(each)) ? [...new Set([...known, ...all])] : undefined;
-  }
-
-  private answerNow(name: string, subject: unknown): Decision {
-    const pin = pinnedFor<Snapshot>(this.life, subject);
-    if (pin !== undefined) return pin.decide(name);
-    const view = overlaid(this.source.local, name);
-    if (view === undefined) {
-      if (this.life.closing !== undefined) return this.unavailable(name, undefined);
-      throw new HanoiError(
-        'BACKEND_NOT_LOCAL',
-        'This backend does I/O for a check. Await isEnabled(), or take a snapshot() and ask that.',
-        { feature: name },
-      );
-    }
-    const decision = this.decideIn(view, name, subject);
-    if (decision.code === 'NEEDS_LOOKUP') {
-      this.events.report(
-        new HanoiError(
-          'NEEDS_LOOKUP',
-          'A synchronous check depends on members that are not held here, and answered closed. ' +
-            'Await isEnabled() instead.',
-          { feature: name },
-        ),
-      );
-    }
-    return decision;
-  }
-
-  private decideIn(view: View, name: string, subject: unknown): Decision {
-    try {
-      const held = view.get(name);
-      const { stale } = view;
-      if (held !== undefined) {
-        const decision = decide(held.compiled, subject, held.facts, this.surroundings, view);
-        // Of a feature that went with its store.
-        if (decision.code === 'STORE_UNAVAILABLE') return this.unavailable(name, undefined);
-        return stale === undefined ? decision : aged(decision, stale.ageMs(name), stale.cause.code);
-      }
-      // That it was not there some time ago doesn't say that it isn't now.
-      if (stale !== undefined) return this.unavailable(name, stale.cause);
-    } catch (cause) {
-      return this.unavailable(name, cause);
-    }
-    return this.unknown(name);
-  }
-
-  /** The same, where nothing more can be looked up. */
-  private decideFinally(view: View, name: string, subject: unknown): Decision {
-    const decision = this.decideIn(view, name, subject);
-    if (decision.code !== 'NEEDS_LOOKUP') return decision;
-    return this.unavailable(name, view.stale?.cause ?? view.problem);
-  }
-
-  private decideAll(
-    view: View | undefined,
-    subject: unknown,
-    isFinal = false,
-  ): Map<string, Decision> {
-    const decisions = new Map<string, Decision>();
-    for (const name of namesWith(view)) {
-      if (!isOfFeature(name)) continue;
-      const known = overlaid(view, name);
-      if (known === undefined) continue;
-      const decision = isFinal
-        ? this.decideFinally(known, name, subject)
-        : this.decideIn(known, name, subject);
-      decisions.set(name, decision);
-    }
-    return decisions;
-  }
-
-  private unknown(name: string): Decision {
-    refuseUndefined(name);
-    return this.unknownIs(name);
-  }
-
-  private unknownIs(name: string): Decision {
-    const enabled = this.unknownFeature;
-    return failed(name, 'unknown feature', 'FLAG_NOT_FOUND', 'FEATURE_NOT_FOUND', { enabled });
-  }
-
-  /** The store did not answer, which is not the same as "no such feature": the default, or off. */
-  private unavailable(name: string, cause: unknown): Decision {
-    if (this.life.closing !== undefined) {
-      return failed(name, 'store unavailable', 'GENERAL', 'CLOSED');
-    }
-    const code = codeOf(cause);
-    const answer = this.defaults.get(name) ?? false;
-    this.events.report(
-      new HanoiError(
-        code,
-        `A check got no answer from the store, and answered ${answer === false ? 'closed' : 'by its default'}.`,
-        { feature: name, cause },
-      ),
-    );
-    const variant = typeof answer === 'string' ? answer : undefined;
-    return failed(name, 'store unavailable', 'GENERAL', code, {
-      enabled: answer !== false,
-      variant,
-      value: variant ?? (answer || undefined),
-    });
   }
 
   private heard({ kind, health, cause }: HealthEvent): void {
     if (kind !== 'corrupt' && kind !== 'error') this.events.emit(kind, Object.freeze(health));
     else if (cause !== undefined) this.events.report(cause, kind);
-  }
-
-  private lookupId(feature: CompiledFeature, subject: unknown): string | undefined {
-    return lookupId(feature, subject, this.surroundings);
   }
 
   private unreadable(feature: string, cause: unknown): void {
@@ -1286,42 +1051,6 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     );
   }
 
-  /** All documents of that kind, by name. */
-  private async all(kind: Kind): Promise<Feature[]> {
-    const { features } = await this.source.loadAll();
-    const readable: Feature[] = [];
-    for (const [name, { feature, problem }] of features) {
-      if (readName(name)[0] !== kind) continue;
-      if (problem !== undefined) this.events.report(problem);
-      else readable.push(feature);
-    }
-    return readable.sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
-
-  /** The name under which the group is stored, once it is. INVALID_ARGUMENT. */
-  private async storedGroup(
-    group: string,
-    options: WriteOptions,
-    subjectKey?: string | undefined,
-  ): Promise<string> {
-    const name = storedName('group', parseGroup(group));
-    // A write of its own, without condition: the request is the one that it is made for.
-    const { expect: _, requestId: __, ...about } = options;
-    for (;;) {
-      const stored = await this.get(name as NameOf<Features>);
-      if (stored !== undefined) {
-        if (subjectKey === undefined || subjectKey === stored.subjectKey) return name;
-        throw invalid('the `subjectKey` with which the group was begun', subjectKey);
-      }
-      try {
-        await this.writer.create(createFeature(name, crypto.randomUUID(), { subjectKey }), about);
-        return name;
-      } catch (error) {
-        if (!hasCode(error, 'FEATURE_EXISTS')) throw error;
-      }
-    }
-  }
-
   private changeRamp(
     name: NameOf<Features>,
     options: WriteOptions | undefined,
@@ -1332,20 +1061,6 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       return { percentage: change(percentage, this.surroundings.now()) };
     };
     return this.update(name, settings, options);
-  }
-
-  private changeMembers(
-    name: string,
-    kind: 'add' | 'remove',
-    who: Subjects,
-    options: MembersOptions,
-  ): Promise<number> {
-    if (isMany<Subject>(who)) {
-      return this.writer.changeManyMembers(name, kind, this.idsOf(name, who), options);
-    }
-    return this.allIds(name, who).then((ids) =>
-      this.writer.changeMembers(name, kind, ids, options),
-    );
   }
 
   private async changePatterns(
@@ -1363,34 +1078,6 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       options,
     );
     return Math.abs(patterns.length - before);
-  }
-
-  private async allIds(name: string, who: Subjects): Promise<string[]> {
-    const ids: string[] = [];
-    for await (const id of this.idsOf(name, isMany<Subject>(who) ? who : [who])) ids.push(id);
-    return ids;
-  }
-
-  /** The ids by which the feature knows these subjects. INVALID_FEATURE, FEATURE_NOT_FOUND. */
-  private async *idsOf(
-    name: string,
-    subjects: Iterable<Subject> | AsyncIterable<Subject>,
-  ): AsyncGenerator<string, void, undefined> {
-    let key: string | undefined;
-    let known = false;
-    let at = 0;
-    for await (const subject of subjects) {
-      const path = `subjects[${at++}]`;
-      if (isBareId(subject)) {
-        yield parseId(subject, path);
-        continue;
-      }
-      if (!known) {
-        key = ((await this.get(name as NameOf<Features>)) ?? raise(notFound(name))).subjectKey;
-        known = true;
-      }
-      yield parseId(subjectId(subject, key, this.surroundings.identify), path);
-    }
   }
 }
 
@@ -1415,12 +1102,6 @@ function presentPercentage(percentage: number | Ramp, now: number): number {
   return typeof percentage === 'number' ? percentage : percentageAt(compileRamp(percentage), now);
 }
 
-/** Why the store gave no answer, where it says so itself. */
-function codeOf(cause: unknown): ErrorCode {
-  const code = String((cause as Partial<HanoiError> | undefined)?.code);
-  return Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'STORE_UNAVAILABLE';
-}
-
 /** The promise of a part of an answer: one promise, where the answer is there. */
 function answered<Part>(
   answer: Decision | Promise<Decision>,
@@ -1431,11 +1112,6 @@ function answered<Part>(
 
 function idAttribute(subject: object): unknown {
   return (subject as { id?: unknown }).id;
-}
-
-function anyNeedsLookup(decisions: ReadonlyMap<string, Decision>): boolean {
-  for (const { code } of decisions.values()) if (code === 'NEEDS_LOOKUP') return true;
-  return false;
 }
 
 function answersAtOnce(fn: unknown): boolean {
@@ -1449,10 +1125,6 @@ function isOn(decision: Decision): boolean {
 /** By shape: a RegExp of another realm is one too. */
 function isPattern(who: unknown): who is RegExp {
   return typeof who === 'object' && Object.prototype.toString.call(who) === '[object RegExp]';
-}
-
-function isBareId(who: unknown): boolean {
-  return typeof who !== 'object' || who === null;
 }
 
 /** By shape: a backend of another copy of the package, or of one's own, is one too. */

@@ -5,6 +5,8 @@ import {
   MEMBERS_PER_WRITE,
   type View,
 } from './backends/backend.js';
+import type { Checks } from './checks.js';
+import { pinnedFor } from './current-user.js';
 import { decide, idUnder, type Surroundings } from './domain/decide.js';
 import type { Decision } from './domain/decision.js';
 import { type Mark, markOf } from './domain/mark.js';
@@ -12,6 +14,7 @@ import { HanoiError, hasCode } from './errors.js';
 import type { Events } from './events.js';
 import type { Exposure } from './exposure.js';
 import { Recent } from './recent.js';
+import type { Snapshot } from './snapshot.js';
 
 /** Uses remembered by one process, so that each is told and marked once: some MB. */
 const MOST_REMEMBERED = 50_000;
@@ -27,6 +30,7 @@ export class Uses {
   private readonly batches = new Map<string, Batch>();
 
   constructor(
+    private readonly checks: Checks,
     /** Undefined where nothing can be kept. */
     private readonly backend: Pick<Backend, 'write'> | undefined,
     private readonly surroundings: Surroundings,
@@ -34,10 +38,25 @@ export class Uses {
   ) {}
 
   /**
-   * The decision that holds once the use is marked: somebody else can have marked another one before.
-   * `variant` is what was used, where that is not the decided one. Never rejects.
+   * Decides, and marks the use. The decision is the one that holds then: somebody else can have marked
+   * another one before. `variant` is what was used, where that is not the decided one. Never throws,
+   * and rejects only for `refuseUndefined`.
    */
-  async use(
+  async use(name: string, subject: unknown, variant?: string): Promise<Decision> {
+    const { checks } = this;
+    const pin = pinnedFor<Snapshot>(checks, subject);
+    const instead = (cause: unknown) => pin?.decide(name) ?? checks.unavailable(name, cause);
+    let view: View;
+    try {
+      view = await checks.viewOf(name, subject);
+    } catch (cause) {
+      return instead(cause);
+    }
+    const decision = pin?.decide(name) ?? checks.decideFinally(view, name, subject);
+    return this.marked(decision, view, subject, variant).catch(instead);
+  }
+
+  private async marked(
     decision: Decision,
     view: View,
     subject: unknown,
