@@ -259,8 +259,7 @@ export function decide(
     if (isIn === true) return served(feature, feature.whenGroup, id);
     if (isIn === undefined) isKnown = false;
   }
-  const { share } = feature;
-  if (share.kind !== 'none') {
+  if (feature.share.kind !== 'none') {
     const idCrc = crc32(id);
     const isIn = isInShare(feature, idCrc, id, subject, surroundings, others);
     if (isIn === true) return pick(feature, feature.whenPercentage, idCrc);
