@@ -154,7 +154,8 @@ export class History {
       if (!isSameDocument(head, seen)) {
         throw seen === undefined ? alreadyThere(name) : changedMeanwhile(name);
       }
-      const { document, change } = await find();
+      const { document: found, change } = await find();
+      const document = present?.feature ? withExperimentsOf(present.feature, found) : found;
       const { id } = document;
       const isThere = head?.id === id;
       const isAlike = isThere && isSameSettings(present?.feature, document);
@@ -214,9 +215,12 @@ export class History {
     head: Head,
     isStuck: boolean,
   ): Promise<Planned> {
-    const { name, added, removed, after } = change;
-    const before = documentBefore(change);
-    if (after === undefined) throw unreadable(change);
+    const { name, added, removed } = change;
+    if (change.after === undefined) throw unreadable(change);
+    const before = withExperimentsOf(present, documentBefore(change));
+    const after = withExperimentsOf(present, change.after);
+    const isOfExperiment = added.length + removed.length === 0 && isSameSettings(before, after);
+    if (isOfExperiment && !isSameSettings(change.before, change.after)) throw notOwn(change);
     const isOtherId = before.id !== after.id;
     // Who came under the new id would be set aside with it.
     const hasMoved = isOtherId && head.members !== change.head.members;
@@ -425,6 +429,16 @@ function isSameSettings(one: Feature | undefined, other: Feature): boolean {
   return one !== undefined && isSame(withoutRevision(one), withoutRevision(other));
 }
 
+/**
+ * In which experiments a feature is, they say themselves: each write of one is decided by the others
+ * on its features, and none of them is asked here.
+ */
+export function withExperimentsOf(present: Feature, document: Feature): Feature {
+  const { experiments: _, ...own } = document;
+  const { experiments } = present;
+  return experiments === undefined ? own : { ...own, experiments };
+}
+
 function withoutRevision({ revision: _, ...settings }: Feature): Json {
   return settings as unknown as Json;
 }
@@ -437,6 +451,16 @@ function refuseNoMoment(moment: unknown): void {
   const isRevision = Number.isSafeInteger(revision) && (revision as number) >= 1;
   if (isRevision && typeof id === 'string' && id !== '') return;
   throw invalid('a revision (from 1), an { id, revision }, or the id of a change', moment);
+}
+
+/** INVALID_ARGUMENT: what an experiment has changed of its features. */
+function notOwn({ name, id }: Change): HanoiError {
+  return new HanoiError(
+    'INVALID_ARGUMENT',
+    `The change ${id} of ${JSON.stringify(name)} was made by an experiment, which says itself what it is about. ` +
+      'Stop, remove or undo that, or name another change.',
+    { feature: name },
+  );
 }
 
 /** CONFLICT: what later changes have changed too. */

@@ -55,7 +55,13 @@ import { type EventName, Events, type Listener } from './events.js';
 import { type ExperimentReport, Experiments } from './experiments.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
 import { type Group, Groups } from './groups.js';
-import { History, type Moment, type RestoreOptions, type RollbackOptions } from './history.js';
+import {
+  History,
+  type Moment,
+  type RestoreOptions,
+  type RollbackOptions,
+  withExperimentsOf,
+} from './history.js';
 import {
   type BooleanHandle,
   booleanHandleOf,
@@ -778,7 +784,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (!isMany(subjects)) throw invalid('many subjects, in a list or another iterable', subjects);
     const before = await this.get(name);
     const changed = isDocument(change)
-      ? parseFeature(change)
+      ? withExperimentsOf(before ?? change, parseFeature(change))
       : this.amended(
           before ?? raise(notFound(name)),
           typeof change === 'function' ? change(before ?? raise(notFound(name))) : change,

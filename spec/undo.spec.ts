@@ -1,4 +1,4 @@
-import type { Rollout } from '../lib/index.js';
+import type { Feature, Rollout } from '../lib/index.js';
 import { BACKENDS, useEveryBackend } from './every-backend.js';
 
 const every = useEveryBackend();
@@ -66,6 +66,38 @@ describe.each(BACKENDS)('undo on a %s', (kind) => {
       path: 'arms[0].features.paging',
     });
     expect(await rollout.experiment('test')).toBeUndefined();
+    expect(await rollout.variant('paging', 'ann')).toBe('short');
+  });
+
+  it('leaves it to experiments which features they are about', async () => {
+    await rollout.setPercentage('paging', 10);
+    await rollout.addExperiment('later', {
+      ...{ from: '2110-01-01T00:00:00Z', until: '2120-01-01T00:00:00Z' },
+      arms: arms('long'),
+    });
+    await rollout.setPercentage('paging', 20);
+    const { revision } = (await rollout.get('paging')) as { revision: number };
+    await rollout.addExperiment('test', { ...WINDOW, arms: arms('long') });
+    // The last change of the feature is none of its own.
+    await expect(rollout.undo('paging')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const old = (await rollout.history('paging')).at(-2)?.after as Feature;
+    const told = await rollout.preview('paging', old, ['ann', 'bob']);
+    await rollout.rollback('paging', 2);
+    expect(told).toMatchObject({ loses: 0, stays: 2 });
+    expect(await rollout.get('paging')).toMatchObject({ percentage: 10 });
+    expect(await rollout.experiment('test')).toMatchObject({ missing: [] });
+    await expect(
+      rollout.addExperiment('other', { ...WINDOW, arms: arms('short') }),
+    ).rejects.toMatchObject({ code: 'INVALID_FEATURE' });
+    await rollout.undo('paging');
+    expect(await rollout.get('paging')).toMatchObject({ percentage: 20 });
+    // With what was before one, and is undone after another.
+    await rollout.rollback('paging', revision, { members: 'none' });
+    const [back] = await rollout.history('paging', { limit: 1 });
+    await rollout.removeExperiment('test');
+    await rollout.addExperiment('other', { ...WINDOW, arms: arms('short') });
+    await rollout.undo('paging', back?.id);
+    expect(await rollout.get('paging')).toMatchObject({ experiments: ['later', 'other'] });
     expect(await rollout.variant('paging', 'ann')).toBe('short');
   });
 
