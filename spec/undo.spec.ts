@@ -119,6 +119,27 @@ describe.each(BACKENDS)('undo on a %s', (kind) => {
     expect(await rollout.population.bucketOf('cid')).toBe('2');
   });
 
+  it('takes no percentage back whose buckets were chosen anew', async () => {
+    const subjects = (prefix: string) => Array.from({ length: 100 }, (_, n) => `${prefix}-${n}`);
+    await rollout.population.increaseBuckets(10);
+    await rollout.population.register(subjects('user'));
+    await rollout.update('paging', { bucketing: 'population', percentage: 10 });
+    await rollout.setPercentage('paging', 20);
+    const [raised] = await rollout.history('paging', { limit: 1 });
+    await rollout.population.increaseBuckets(10);
+    await rollout.population.register(subjects('other'));
+    const chosen = await rollout.setPercentage('paging', 20);
+    expect(chosen.buckets).toHaveLength(4);
+    // What is left of these without the ones of then would be 15%.
+    await expect(rollout.undo('paging', raised?.id)).rejects.toMatchObject({
+      code: 'CONFLICT',
+      message: expect.stringContaining('buckets'),
+    });
+    expect(await rollout.get('paging')).toEqual(chosen);
+    await rollout.undo('paging');
+    expect(await rollout.undo('paging', raised?.id)).toMatchObject({ percentage: 10 });
+  });
+
   it('previews a percentage over the population itself', async () => {
     await rollout.population.increaseBuckets(10);
     await rollout.population.register(Array.from({ length: 100 }, (_, n) => `user-${n}`));

@@ -41,15 +41,21 @@ export type Unchanged =
 /**
  * Takes back what led from `before` to `after`, and nothing else of `present`. What counts as one
  * thing is a field, a key of `data`, an item of a list, or a field of an item that has a name.
+ * `buckets` are one: they were chosen together, for one percentage.
  */
 export function withoutChange(present: Document, before: Document, after: Document): Unchanged {
   const conflicts: string[] = [];
   const document = undoFields(
     ...([present, before, after].map(settingsOf) as [Fields, Fields, Fields]),
-    ['', (field) => (field === 'data' ? 'fields' : 'items')],
+    ['', partsOf],
     conflicts,
   );
   return conflicts.length > 0 ? { conflicts } : { document };
+}
+
+function partsOf(field: string): 'fields' | 'items' | undefined {
+  if (field === 'data') return 'fields';
+  return field === 'buckets' ? undefined : 'items';
 }
 
 /** Whether both say the same, in whatever order of their fields. */
