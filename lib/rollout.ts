@@ -77,7 +77,7 @@ import { currentOverrides } from './overrides.js';
 import { Population } from './population.js';
 import { type Preview, type PreviewOptions, preview } from './preview.js';
 import { type Snapshot, valueOr } from './snapshot.js';
-import { isOfFeature, type Kind, readName, storedName } from './stored-name.js';
+import { isKind, isOfFeature, type Kind, readName, storedName } from './stored-name.js';
 import { isMany, type Subjects } from './subjects.js';
 import { Uses } from './uses.js';
 import {
@@ -705,6 +705,9 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (!Number.isSafeInteger(limit) || limit < 0) {
       throw invalid('`limit` to be a whole number from 0', limit);
     }
+    if (![undefined, 'documents', 'members'].includes(others.kind)) {
+      throw invalid("`kind` to be 'documents' or 'members'", others.kind);
+    }
     return this.source.history(name, { limit, ...others });
   }
 
@@ -1098,9 +1101,13 @@ function isDocument(change: unknown): change is Feature {
   return typeof change === 'object' && change !== null && 'id' in change && 'revision' in change;
 }
 
+/** INVALID_ARGUMENT. */
 function storedNameOf(given: string | Reference): string {
   if (typeof given === 'string') return given;
-  const { of, name } = given;
+  const { of, name }: Partial<Reference> = (given as Reference | undefined) ?? {};
+  if (!isKind(of) || typeof name !== 'string') {
+    throw invalid("the name of a feature, or one like { of: 'group', name: 'friends' }", given);
+  }
   return of === 'feature' ? name : storedName(of, name);
 }
 

@@ -20,6 +20,10 @@ export function readName(stored: string): readonly [kind: Kind, name: string] {
   return KINDS.includes(kind) ? [kind as Kind, stored.slice(at + 1)] : ['feature', stored];
 }
 
+export function isKind(kind: unknown): kind is Kind {
+  return kind === 'feature' || KINDS.includes(kind as string);
+}
+
 export function isOfFeature(stored: string): boolean {
   return !stored.includes(SEPARATOR);
 }

@@ -388,6 +388,24 @@ describe.each(BACKENDS)('the past on %s', (_, open) => {
     await expect(rollback).rejects.toMatchObject({ code });
   });
 
+  it.each([
+    ['nothing', undefined],
+    ['a number', 42],
+    ['a kind that there is not', { of: 'segment', name: 'chat' }],
+    ['a kind without a name', { of: 'group' }],
+  ])('is not asked for by %s', async (_, of) => {
+    const named = of as unknown as string;
+    for (const asked of [
+      () => rollout.history(named),
+      () => rollout.diff(named, 1),
+      () => rollout.rollback(named, 1),
+      () => rollout.undo(named),
+      () => rollout.restore(named),
+    ]) {
+      await expect(asked()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    }
+  });
+
   it('is not rolled back to a change of another feature', async () => {
     await rollout.addFeature('chat');
     await rollout.addFeature('other');

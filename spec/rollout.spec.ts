@@ -331,6 +331,7 @@ describe('changing a feature', () => {
       () => rollout.register('chat', hostile),
       () => rollout.update('chat', () => fail('settings')),
       () => rollout.history('chat', { limit: 1.5 }),
+      () => rollout.history('chat', { kind: 'member' as 'members' }),
       () => rollout.history('chat', { kinds: 'members' } as object),
     ]) {
       let made: Promise<unknown> | undefined;
