@@ -41,6 +41,12 @@ export class Groups {
 
   async remove(group: string, options: WriteOptions): Promise<void> {
     const name = nameOf(group);
+    await this.refuseNeeded(group);
+    await this.writer.remove(name, options);
+  }
+
+  /** INVALID_ARGUMENT while a feature has an override for the group. */
+  async refuseNeeded(group: string): Promise<void> {
     const { features } = await this.source.loadAll();
     for (const [feature, { feature: document }] of features) {
       if (document === undefined || !isOfFeature(feature)) continue;
@@ -52,7 +58,6 @@ export class Groups {
         { feature },
       );
     }
-    await this.writer.remove(name, options);
   }
 
   /** By name. Those that can't be read are reported. */

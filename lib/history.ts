@@ -60,6 +60,8 @@ export class History {
     private readonly source: Source,
     private readonly writer: Writer,
     private readonly decidedBy?: DecidedBy,
+    /** Rejects where what there is may not go. */
+    private readonly beforeRemoval: () => Promise<void> = async () => {},
   ) {}
 
   /** The document as it was then. INVALID_ARGUMENT, NOT_KEPT. */
@@ -131,7 +133,10 @@ export class History {
         if (expect !== undefined && !isAt(head, expect)) throw changedMeanwhile(name);
         if (head.id !== change.head.id) throw overtaken(name, ['id']);
         if (change.kind === 'members') return this.withoutMembers(change, head, isStuck);
-        if (change.kind === 'created') return uncreated(change, feature, head);
+        if (change.kind === 'created') {
+          await this.beforeRemoval();
+          return uncreated(change, feature, head);
+        }
         return this.withoutUpdate(change, feature, head, isStuck);
       };
       return this.writer.rewrite(name, given, plan, this.decidedBy);

@@ -994,11 +994,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   private pastOf(name: string): History {
+    const [kind, own] = readName(name);
     const decidedBy: { readonly [kind: string]: DecidedBy } = {
       experiment: (document) => this.experimenting.attached(document),
       population: (document) => this.population.refuseFewer(document),
     };
-    return new History(this.source, this.writer, decidedBy[readName(name)[0]]);
+    const beforeRemoval = kind === 'group' ? () => this.grouping.refuseNeeded(own) : undefined;
+    return new History(this.source, this.writer, decidedBy[kind], beforeRemoval);
   }
 
   // These write as whoever this rollout is for.

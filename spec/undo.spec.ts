@@ -39,6 +39,17 @@ describe.each(BACKENDS)('undo on a %s', (kind) => {
     expect(await rollout.isEnabled('paging', 'ann')).toBe(true);
   });
 
+  it('takes no group back that a feature has an override for', async () => {
+    await rollout.setPercentage('paging', 100);
+    await rollout.overrideGroup('paging', 'friends', 'off');
+    await expect(rollout.undo(FRIENDS)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    // Of a group that is nowhere, nobody is known not to be in it.
+    expect(await rollout.isEnabled('paging', 'ann')).toBe(true);
+    await rollout.clearOverride('paging', 'friends');
+    await rollout.undo(FRIENDS);
+    expect(await rollout.groups()).toEqual([]);
+  });
+
   it('brings an experiment back, with its counts, and to its features', async () => {
     await rollout.addExperiment('test', { ...WINDOW, arms: arms('long') });
     const { revision } = (await rollout.experiment('test')) as { revision: number };
