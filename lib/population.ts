@@ -39,7 +39,7 @@ export interface Bucket {
   readonly weight: number;
 }
 
-/** Somebody who is registered. */
+/** Somebody who is registered; with the id as that attribute too where the population has a `subjectKey`. */
 export interface RegisteredSubject {
   readonly id: string;
   readonly weight: number;
@@ -183,9 +183,14 @@ export class Population {
 
   /** Who is registered, streamed, in no order. While that changes, one may come twice. */
   async *subjects(): AsyncGenerator<RegisteredSubject, void, undefined> {
-    if ((await this.find()) === undefined) return;
+    const population = await this.find();
+    if (population === undefined) return;
+    const { subjectKey } = population;
     for await (const batch of this.source.assignments(POPULATION)) {
-      for (const { id, weight, value } of batch) yield { id, weight, bucket: value };
+      for (const { id, weight, value } of batch) {
+        const keyed = subjectKey === undefined ? {} : { [subjectKey]: id };
+        yield { ...keyed, id, weight, bucket: value };
+      }
     }
   }
 

@@ -165,6 +165,19 @@ describe.each(BACKENDS)('undo on a %s', (kind) => {
     expect(await preview(50)).toMatchObject({ gains: 0, loses: 0, changes: 0 });
   });
 
+  it('previews a percentage over a population that goes by another attribute', async () => {
+    const accounts = Array.from({ length: 100 }, (_, n) => `account-${n}`);
+    await rollout.population.increaseBuckets(10, { subjectKey: 'account' });
+    await rollout.population.register(accounts.map((account) => ({ account })));
+    await rollout.update('paging', { bucketing: 'population', subjectKey: 'account' });
+    const told = await rollout.preview('paging', { percentage: 30 }, rollout.population.subjects());
+    expect(told).toMatchObject({ gains: 30, stays: 70 });
+    await rollout.setPercentage('paging', 30);
+    for (const account of told.ids.gains) {
+      expect(await rollout.isEnabled('paging', { id: 1, account })).toBe(true);
+    }
+  });
+
   it('previews what a sticky rule would do to those who have used something', async () => {
     const serving = (a: number, b: number) => ({
       rules: [
