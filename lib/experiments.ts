@@ -171,10 +171,10 @@ export class Experiments {
   /**
    * Of a document that is to be written in another way (a rollback): its features refer to it first.
    */
-  async attached(document: Feature): Promise<Beside> {
+  async attached(document: Feature, options: WriteOptions): Promise<Beside> {
     const experiment = experimentOf(readName(document.name)[1], document);
     await this.decidedBy(experiment);
-    await this.attach(experiment, {});
+    await this.attach(experiment, options);
     return this.decidedBy(experiment);
   }
 

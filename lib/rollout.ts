@@ -741,7 +741,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<Feature> {
     const name = storedNameOf(of);
     refuseUnknownOptions(options, [...WRITE_OPTIONS, 'members']);
-    return this.pastOf(name).rollback(name, to, options);
+    return this.pastOf(name, options).rollback(name, to, options);
   }
 
   /**
@@ -756,7 +756,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<Feature | undefined> {
     const name = storedNameOf(of);
     refuseUnknownOptions(options, WRITE_OPTIONS);
-    return this.pastOf(name).undo(name, changeId, options);
+    return this.pastOf(name, options).undo(name, changeId, options);
   }
 
   /**
@@ -766,7 +766,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   async restore(of: NameOf<Features> | Reference, options: RestoreOptions = {}): Promise<Feature> {
     const name = storedNameOf(of);
     refuseUnknownOptions(options, ['actor', 'note', 'requestId', 'members']);
-    return this.pastOf(name).restore(name, options);
+    return this.pastOf(name, options).restore(name, options);
   }
 
   /**
@@ -993,10 +993,10 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return runPinned(subject, this.checks, snapshot, fn);
   }
 
-  private pastOf(name: string): History {
+  private pastOf(name: string, options: WriteOptions = {}): History {
     const [kind, own] = readName(name);
     const decidedBy: { readonly [kind: string]: DecidedBy } = {
-      experiment: (document) => this.experimenting.attached(document),
+      experiment: (document) => this.experimenting.attached(document, options),
       population: (document) => this.population.refuseFewer(document),
     };
     const beforeRemoval = kind === 'group' ? () => this.grouping.refuseNeeded(own) : undefined;

@@ -63,7 +63,9 @@ describe.each(BACKENDS)('undo on a %s', (kind) => {
     expect(await rollout.variant('paging', 'ann')).toBe('long');
     await rollout.removeExperiment('test');
     expect(await rollout.isEnabled('paging', 'ann')).toBe(false);
-    await rollout.restore(TEST);
+    await rollout.restore(TEST, { actor: 'alice' });
+    const [attached] = await rollout.history('paging', { limit: 1 });
+    expect(attached).toMatchObject({ kind: 'updated', actor: 'alice' });
     expect(await rollout.variant('paging', 'ann')).toBe('long');
     expect(await rollout.experiment('test')).toMatchObject({ arms: [{ uses: 1 }], missing: [] });
   });
