@@ -7,7 +7,6 @@ import type {
   Source,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
-import { withBucketsChosen } from './buckets.js';
 import { Checks } from './checks.js';
 import { actAs, parseActor } from './current-actor.js';
 import { currentSubject, runAs, runPinned } from './current-user.js';
@@ -792,8 +791,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
           before ?? raise(notFound(name)),
           typeof change === 'function' ? change(before ?? raise(notFound(name))) : change,
         );
-    const { document: after } = await withBucketsChosen(this.source, changed, before);
-    if (after.name !== name) throw invalid(`a document of ${JSON.stringify(name)}`, after.name);
+    if (changed.name !== name) throw invalid(`a document of ${JSON.stringify(name)}`, changed.name);
+    const { document: after } = await this.writer.wouldBe(changed, before);
     const { source, surroundings } = this;
     const isBack = before?.id !== after.id;
     const past = this.pastOf(name);

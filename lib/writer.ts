@@ -295,17 +295,25 @@ export class Writer {
     return changed;
   }
 
-  /** The document with what others decide of it, and these as they were then. */
+  /** The document as it would be written now, and by which others that is so. INVALID_FEATURE. */
+  async wouldBe(
+    changed: Feature,
+    before: Feature | undefined,
+    decidedBy?: DecidedBy,
+  ): Promise<{ readonly document: Feature; readonly beside: Beside | undefined }> {
+    const required = (await decidedBy?.(changed)) ?? (await this.besideOf(changed, before));
+    const { document, population } = await withBucketsChosen(this.source, changed, before);
+    if (population === undefined) return { document, beside: required };
+    return { document, beside: new Map([...(required ?? []), [POPULATION, population]]) };
+  }
+
   private async decided(
     changed: Feature,
     before: Feature | undefined,
     decidedBy: DecidedBy | undefined,
   ): Promise<{ readonly document: Feature; readonly beside: Beside | undefined }> {
     try {
-      const required = (await decidedBy?.(changed)) ?? (await this.besideOf(changed, before));
-      const { document, population } = await withBucketsChosen(this.source, changed, before);
-      if (population === undefined) return { document, beside: required };
-      return { document, beside: new Map([...(required ?? []), [POPULATION, population]]) };
+      return await this.wouldBe(changed, before, decidedBy);
     } catch (cause) {
       throw isOfStore(cause) ? notApplied(changed.name, cause) : cause;
     }

@@ -245,6 +245,11 @@ describe('a preview', () => {
       () => rollout.preview('chat', { percent: 1 } as object, []),
       'INVALID_FEATURE',
     ],
+    [
+      'by requiring a feature that is not there, as the write is',
+      () => rollout.preview('chat', { requires: ['nope'] }, ['ann']),
+      'INVALID_FEATURE',
+    ],
     ['for one subject', () => rollout.preview('chat', {}, 'ann'), 'INVALID_ARGUMENT'],
     ['for none', () => rollout.preview('chat', {}, undefined as never), 'INVALID_ARGUMENT'],
     ['by no change', () => rollout.preview('chat', undefined as never, []), 'INVALID_FEATURE'],
