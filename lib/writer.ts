@@ -23,6 +23,7 @@ import {
   changedMeanwhile,
   HanoiError,
   hasCode,
+  invalid,
   notApplied,
   notFound,
   outcomeUnknown,
@@ -364,6 +365,7 @@ export class Writer {
   /** Of the one who calls: who, why, and under which id. INVALID_ARGUMENT. */
   private about({ actor, note, requestId }: Omit<WriteOptions, 'expect'>): About {
     const who = actor === undefined ? (this.actor ?? currentActor()) : parseActor(actor);
+    if (note !== undefined && typeof note !== 'string') throw invalid('`note` to be a text', note);
     return { actor: who, note, requestId };
   }
 

@@ -202,6 +202,23 @@ it.each([[''], ['a\nb'], ['\u0000'], ['\ud800'], [7], [null], [undefined]])(
   },
 );
 
+it('has no reason that is no text', async () => {
+  await rollout.addFeature('chat');
+  for (const note of [7, 10n, null, {}]) {
+    const options = { note: note as unknown as string };
+    for (const asked of [
+      () => rollout.setPercentage('chat', 1, options),
+      () => rollout.register('chat', 'ann', options),
+      () => rollout.register('chat', ['ann'], options),
+      () => rollout.undo('chat', undefined, options),
+      () => rollout.remove('chat', options),
+    ]) {
+      await expect(asked()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    }
+  }
+  expect(await rollout.history('chat')).toHaveLength(1);
+});
+
 it('is no function that is none', () => {
   expect(() => rollout.as('alice', 7 as never)).toThrow(
     expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
