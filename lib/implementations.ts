@@ -101,8 +101,8 @@ export function booleanHandleOf<Args extends unknown[]>(
   refuseUnknownOptions(options, ['subject']);
   const subjectOf = selectorOf(options.subject, chooser);
   if (typeof byDefault !== 'function') throw invalid('a function for the default', byDefault);
-  const answer = ({ reason, enabled }: Decision, args: Args) =>
-    reason === 'DEFAULT' || reason === 'ERROR' ? byDefault(...args) : enabled;
+  const answer = (decision: Decision, args: Args) =>
+    isSaid(decision) ? decision.enabled : byDefault(...args);
   return Object.freeze({
     async isEnabled(...args: Args) {
       return answer(await chooser.use(subjectOf(args)), args);
@@ -111,6 +111,14 @@ export function booleanHandleOf<Args extends unknown[]>(
       return answer(await chooser.decide(subjectOf(args)), args);
     },
   });
+}
+
+/** Whether somebody has said this answer, rather than nobody anything. */
+function isSaid({ reason, detail, enabled }: Decision): boolean {
+  if (reason !== 'STALE') return reason !== 'DEFAULT' && reason !== 'ERROR';
+  // What was decided of an older state has lost its own reason.
+  if (detail === 'no gate' || detail === 'default variant') return false;
+  return enabled || (detail !== 'no subject' && detail !== 'subject without id');
 }
 
 function selectorOf(selector: Selector, chooser: Chooser): (args: readonly unknown[]) => unknown {

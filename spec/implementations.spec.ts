@@ -1,5 +1,8 @@
+import { Redis } from 'ioredis';
+import { RedisBackend } from '../lib/backends/redis/index.js';
 import { MemoryBackend, Rollout } from '../lib/index.js';
 import { POPULATION } from '../lib/stored-name.js';
+import { RedisServer } from './redis-server.js';
 
 interface User {
   readonly id: string;
@@ -202,6 +205,31 @@ describe('a boolean feature', () => {
       rules: [{ id: 'CA', when: { users: ['bob'] }, serve: 'on' }],
     });
     expect(await answers()).toEqual([true, true, true]);
+  });
+
+  it('is what its function says in an outage too, but where somebody had said otherwise', async () => {
+    const server = await RedisServer.start();
+    const client = new Redis(server.port);
+    client.on('error', () => {});
+    const rollout = new Rollout(new RedisBackend(client));
+    try {
+      await rollout.addFeature('images');
+      await rollout.addFeature('texts', { excluded: ['ann'] });
+      const [images, texts] = ['images', 'texts'].map((name) =>
+        rollout.booleanFeature(name, (_: string | undefined) => true),
+      ) as [ReturnType<typeof rollout.booleanFeature>, ReturnType<typeof rollout.booleanFeature>];
+      const answers = () =>
+        Promise.all([images.find('ann'), images.find(undefined), texts.find('ann')]);
+      expect(await answers()).toEqual([true, true, false]);
+      await server.stop();
+      await answers();
+      expect((await rollout.decide('images', 'ann')).reason).toBe('STALE');
+      expect(await answers()).toEqual([true, true, false]);
+    } finally {
+      await rollout.close();
+      client.disconnect();
+      await server.stop();
+    }
   });
 
   it('takes a function of nothing, and a promise', async () => {
