@@ -145,6 +145,23 @@ describe.each(BACKENDS)('a use, on %s', (_, open) => {
     });
   });
 
+  it('keeps nothing of what the rule can not give, and nothing else in its place', async () => {
+    await rollout.addFeature('chat', { ...STICKY, ...weighing(1, 0) });
+    const [, bob, eve] = await Promise.all([
+      rollout.used('chat', 'a\nb' as never, 'ann'),
+      rollout.use('chat', 'bob'),
+      rollout.use('chat', 'eve'),
+    ]);
+    await rollout.used('chat', 'c' as never, 'ann');
+    expect([bob.variant, eve.variant]).toEqual(['a', 'a']);
+    expect(Object.fromEntries(await backend.assignedWeights('chat'))).toEqual({ a: 2 });
+    await rollout.use('chat', 'ann');
+    await rollout.update('chat', weighing(0, 1));
+    for (const id of ['ann', 'bob', 'eve']) {
+      expect((await rollout.use('chat', id)).variant).toBe('a');
+    }
+  });
+
   it('serves what the rule can give, where the kept variant is no longer one', async () => {
     await rollout.addFeature('chat', { ...STICKY, ...weighing(1, 0) });
     await rollout.use('chat', 'ann');

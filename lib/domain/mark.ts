@@ -37,7 +37,8 @@ export function markOf(
     return id === undefined || value === undefined ? undefined : { document, id, value };
   }
   const rule = compiled.rules?.find((each) => each.rule.id === decision.rule);
-  if (rule?.kept === undefined || variant === undefined) return undefined;
+  // What the rule can't give would be kept in vain, for good.
+  if (variant === undefined || !rule?.kept?.has(variant)) return undefined;
   const id = idUnder(compiled, subject, surroundings);
   return id === undefined ? undefined : { document: compiled.name, id, value: variant };
 }
