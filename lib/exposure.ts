@@ -8,7 +8,7 @@ export interface Exposure
   > {
   /** The id by which the feature knows the subject. */
   readonly subject: string;
-  /** Of an experiment. */
+  /** Of an experiment: the one that gave the variant. Who was dealt anew since is counted in the first. */
   readonly arm: string | undefined;
   /** Unix ms, by the rollout's clock. */
   readonly at: number;

@@ -7,7 +7,7 @@ import {
 } from './backends/backend.js';
 import type { Checks } from './checks.js';
 import { pinnedFor } from './current-user.js';
-import { decide, idUnder, type Surroundings } from './domain/decide.js';
+import { decide, type Facts, idUnder, type Others, type Surroundings } from './domain/decide.js';
 import type { Decision } from './domain/decision.js';
 import { type Mark, markOf } from './domain/mark.js';
 import { HanoiError, hasCode } from './errors.js';
@@ -67,12 +67,17 @@ export class Uses {
     const { surroundings } = this;
     const mark = markOf(held, decision, subject, surroundings, view, variant);
     const kept = mark && (await this.keep(mark, view));
-    const isOther = kept !== undefined && kept !== mark?.value && variant === decision.variant;
-    const used = isOther ? this.decideWith(mark as Mark, kept, held, view, subject) : decision;
-    const arm = used.experiment === undefined ? undefined : (kept ?? mark?.value);
     const isGiven = variant === decision.variant;
-    const other = { ...decision, enabled: true, variant, value: undefined };
-    this.expose(isGiven ? used : other, arm, held, subject);
+    if (!isGiven || kept === undefined || kept === mark?.value) {
+      const other = { ...decision, enabled: true, variant, value: undefined };
+      this.expose(isGiven ? decision : other, armIn(mark, decision), held, subject);
+      return decision;
+    }
+    const { facts, others } = knowing(mark as Mark, kept, held, view);
+    const used = decide(held.compiled, subject, facts, surroundings, others);
+    // Who is not kept in an arm, and dealt another one than they were counted in, has that one.
+    const own = markOf(held, used, subject, surroundings, others);
+    this.expose(used, armIn(own, used), held, subject);
     return used;
   }
 
@@ -117,30 +122,6 @@ export class Uses {
     return batch.add(id, value);
   }
 
-  private decideWith(
-    { document, id }: Mark,
-    kept: string,
-    held: HeldFeature,
-    view: View,
-    subject: unknown,
-  ): Decision {
-    const known = ({ compiled, facts }: HeldFeature) => ({
-      compiled,
-      facts: {
-        isMember: (each: string) => facts.isMember(each),
-        assigned: (each: string) => (each === id ? kept : facts.assigned(each)),
-      },
-    });
-    const others = {
-      get: (name: string) => {
-        const other = view.get(name);
-        return other && name === document ? known(other) : other;
-      },
-    };
-    const { facts } = held.compiled.name === document ? known(held) : held;
-    return decide(held.compiled, subject, facts, this.surroundings, others);
-  }
-
   private expose(
     used: Decision,
     arm: string | undefined,
@@ -176,6 +157,33 @@ export class Uses {
     }
     return undefined;
   }
+}
+
+/** What a decision goes by where this was kept for the id. */
+function knowing(
+  { document, id }: Mark,
+  kept: string,
+  held: HeldFeature,
+  view: View,
+): { readonly facts: Facts; readonly others: Others } {
+  const known = ({ compiled, facts }: HeldFeature) => ({
+    compiled,
+    facts: {
+      isMember: (each: string) => facts.isMember(each),
+      assigned: (each: string) => (each === id ? kept : facts.assigned(each)),
+    },
+  });
+  const others = {
+    get: (name: string) => {
+      const other = view.get(name);
+      return other && name === document ? known(other) : other;
+    },
+  };
+  return { facts: (held.compiled.name === document ? known(held) : held).facts, others };
+}
+
+function armIn(mark: Mark | undefined, { experiment }: Decision): string | undefined {
+  return experiment === undefined ? undefined : mark?.value;
 }
 
 class Batch {

@@ -2,6 +2,7 @@ import type { Backend } from '../lib/backends/backend.js';
 import { RedisBackend, RedisSetBackend } from '../lib/backends/redis/index.js';
 import {
   type ExperimentSettings,
+  type Exposure,
   type HanoiError,
   MemoryBackend,
   ReplicaBackend,
@@ -178,6 +179,27 @@ describe.each(BACKENDS)('an experiment, on %s', (_, open) => {
     });
     expect(exposures).toHaveLength(600);
     expect(exposures.filter((each) => each === 'test/tested')).toHaveLength(2 * tested);
+  });
+
+  it('tells of the arm that gave what was used, also to who is counted in another one', async () => {
+    await rollout.addExperiment('test', { ...TEST, arms: allIn('quick', 'long') });
+    const heard: Exposure[] = [];
+    rollout.on('exposure', (exposure) => heard.push(exposure));
+    await rollout.use('paging', 'ann');
+    const arms = [
+      { name: 'all', proportion: 0, features: { sorting: 'quick', paging: 'long' } },
+      { name: 'others', proportion: 1, features: { sorting: 'bubble', paging: 'short' } },
+    ];
+    await rollout.updateExperiment('test', { arms });
+    expect((await rollout.use('paging', 'ann')).variant).toBe('short');
+    expect(heard.map(({ arm, variant }) => [arm, variant])).toEqual([
+      ['all', 'long'],
+      ['others', 'short'],
+    ]);
+    expect((await rollout.experiment('test'))?.arms.map(({ uses }) => uses)).toEqual([1, 0]);
+    await rollout.updateExperiment('test', { sticky: true });
+    expect((await rollout.use('paging', 'ann')).variant).toBe('long');
+    expect(heard).toHaveLength(2);
   });
 
   it('flags a sample that does not fit to the proportions', async () => {
