@@ -41,10 +41,13 @@ export interface Handle<Table extends Implementations, Args extends unknown[]> {
   used(name: keyof Table & string, ...args: Args): Promise<void>;
 }
 
+export type VariantUsed = (decision: Decision) => string | undefined;
+
 /** What a handle needs of the rollout. */
 export interface Chooser {
   decide(subject: unknown): Promise<Decision>;
-  use(subject: unknown, variant?: string): Promise<Decision>;
+  /** `variantOf` gives what was used, where that is not the decided variant. */
+  use(subject: unknown, variantOf?: VariantUsed): Promise<Decision>;
   current(): unknown;
 }
 
@@ -79,7 +82,10 @@ export function handleOf<Table extends Implementations, Args extends unknown[]>(
     },
     async used(name: string, ...args: Args) {
       if (!table.has(name)) throw invalid('the name of one of the implementations', name);
-      await chooser.use(subjectOf(args), name);
+      // The default also stands for off, and for variants of which there is no implementation.
+      await chooser.use(subjectOf(args), (decision) =>
+        nameIn(decision) === name ? decision.variant : name,
+      );
     },
   });
 }

@@ -277,7 +277,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     subject?: Subject | null,
   ): Promise<void> {
     if (typeof variant !== 'string') throw invalid('the name of a variant', variant);
-    await this.uses.use(name, arguments.length > 2 ? subject : currentSubject(), variant);
+    const who = arguments.length > 2 ? subject : currentSubject();
+    await this.uses.use(name, who, () => variant);
   }
 
   /**
@@ -1018,7 +1019,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private chooserOf(name: string): Chooser {
     return {
       decide: async (subject) => this.checks.answer(name, subject),
-      use: (subject, variant) => this.uses.use(name, subject, variant),
+      use: (subject, variantOf) => this.uses.use(name, subject, variantOf),
       current: currentSubject,
     };
   }

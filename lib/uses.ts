@@ -13,6 +13,7 @@ import { type Mark, markOf } from './domain/mark.js';
 import { HanoiError, hasCode } from './errors.js';
 import type { Events } from './events.js';
 import type { Exposure } from './exposure.js';
+import type { VariantUsed } from './implementations.js';
 import { Recent } from './recent.js';
 import type { Snapshot } from './snapshot.js';
 
@@ -39,10 +40,9 @@ export class Uses {
 
   /**
    * Decides, and marks the use. The decision is the one that holds then: somebody else can have marked
-   * another one before. `variant` is what was used, where that is not the decided one. Never throws,
-   * and rejects only for `refuseUndefined`.
+   * another one before. Never throws, and rejects only for `refuseUndefined`.
    */
-  async use(name: string, subject: unknown, variant?: string): Promise<Decision> {
+  async use(name: string, subject: unknown, variantOf: VariantUsed = variantIn): Promise<Decision> {
     const { checks } = this;
     const pin = pinnedFor<Snapshot>(checks, subject);
     const instead = (cause: unknown) => pin?.decide(name) ?? checks.unavailable(name, cause);
@@ -53,14 +53,14 @@ export class Uses {
       return instead(cause);
     }
     const decision = pin?.decide(name) ?? checks.decideFinally(view, name, subject);
-    return this.marked(decision, view, subject, variant).catch(instead);
+    return this.marked(decision, view, subject, variantOf(decision)).catch(instead);
   }
 
   private async marked(
     decision: Decision,
     view: View,
     subject: unknown,
-    variant: string | undefined = decision.variant,
+    variant: string | undefined,
   ): Promise<Decision> {
     const held = view.get(decision.feature);
     if (held === undefined || decision.reason === 'ERROR') return decision;
@@ -76,7 +76,7 @@ export class Uses {
     const { facts, others } = knowing(mark as Mark, kept, held, view);
     const used = decide(held.compiled, subject, facts, surroundings, others);
     // Who is not kept in an arm, and dealt another one than they were counted in, has that one.
-    const own = markOf(held, used, subject, surroundings, others);
+    const own = markOf(held, used, subject, surroundings, others, used.variant);
     this.expose(used, armIn(own, used), held, subject);
     return used;
   }
@@ -184,6 +184,10 @@ function knowing(
 
 function armIn(mark: Mark | undefined, { experiment }: Decision): string | undefined {
   return experiment === undefined ? undefined : mark?.value;
+}
+
+function variantIn({ variant }: Decision): string | undefined {
+  return variant;
 }
 
 class Batch {

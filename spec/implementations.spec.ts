@@ -92,6 +92,31 @@ describe('implementations', () => {
     });
   });
 
+  it('are counted in a test as they were found, also where off is the default one', async () => {
+    const rollout = new Rollout();
+    await rollout.addFeature('payments', { variants: ['premium'] });
+    const hour = 60 * 60 * 1000;
+    await rollout.addExperiment('test', {
+      from: new Date(Date.now() - hour),
+      until: new Date(Date.now() + hour),
+      arms: [
+        { name: 'control', proportion: 0.5, features: { payments: false } },
+        { name: 'tested', proportion: 0.5, features: { payments: 'premium' } },
+      ],
+    });
+    const processor = processors(rollout);
+    const found = { acme: 0, premium: 0 };
+    for (let n = 0; n < 200; n++) {
+      const user = { id: `user-${n}`, country: 'US' };
+      const name = await processor.find(user);
+      found[name]++;
+      await processor.used(name, user);
+    }
+    const { arms = [], sampleRatio } = (await rollout.experiment('test')) ?? {};
+    expect(arms.map(({ uses }) => uses)).toEqual([found.acme, found.premium]);
+    expect(sampleRatio?.isMismatched).toBe(false);
+  });
+
   it('are about the current subject where they take nothing, or about whom they are told', async () => {
     const rollout = new Rollout();
     await rollout.addFeature('payments', premiumIn('CA'));

@@ -14,7 +14,7 @@ export interface Mark {
 
 /**
  * The mark that a use leaves: where a sticky rule or an experiment has decided. `variant` is what was
- * used, the decided one if it is left out. Undefined where nothing is kept.
+ * used: the decided one, or another. Undefined where nothing is kept.
  */
 export function markOf(
   { compiled }: { readonly compiled: CompiledFeature },
@@ -22,7 +22,7 @@ export function markOf(
   subject: unknown,
   surroundings: Surroundings,
   others: Others,
-  variant: string | undefined = decision.variant,
+  variant: string | undefined,
 ): Mark | undefined {
   if (decision.experiment !== undefined) {
     const document = storedName('experiment', decision.experiment);
