@@ -91,7 +91,8 @@ export class Uses {
     if (typeof known === 'string') return known;
     const key = `${head.id}\n${mark.id}`;
     const remembered = this.kept.get(key);
-    if (remembered !== undefined) return remembered;
+    // Where the store says that there is none, it has lost it, or somebody has taken it back.
+    if (remembered !== undefined && known === undefined) return remembered;
     const marking = this.mark(mark, head.id).then(
       (value) => {
         this.kept.set(key, value);

@@ -2,7 +2,13 @@ import type { Redis } from 'ioredis';
 import { Redis as Client } from 'ioredis';
 import type { Backend, Write } from '../lib/backends/backend.js';
 import { RedisBackend, RedisSetBackend } from '../lib/backends/redis/index.js';
-import { type Exposure, MemoryBackend, ReplicaBackend, Rollout } from '../lib/index.js';
+import {
+  type Exposure,
+  type Feature,
+  MemoryBackend,
+  ReplicaBackend,
+  Rollout,
+} from '../lib/index.js';
 import { useMonitoredRedis } from './redis-monitor.js';
 
 const redis = useMonitoredRedis();
@@ -170,6 +176,17 @@ describe.each(BACKENDS)('a use, on %s', (_, open) => {
       rules: [{ id: 'r', when: { group: 'all' }, serve: 'on', sticky: true }],
     });
     expect(await rollout.variant('chat', 'ann')).toMatch(/^[bc]$/);
+  });
+
+  it('is kept again where the store has lost what was kept', async () => {
+    await rollout.addFeature('chat', { ...STICKY, ...weighing(1, 0) });
+    await rollout.use('chat', 'ann');
+    const { id, revision } = await rollout.update('chat', weighing(0, 1));
+    const document = { ...(await rollout.get('chat')), revision: revision + 1 } as Feature;
+    const lost = { name: 'chat', expect: { id, revision }, document, release: ['ann'] };
+    await backend.write(lost);
+    expect((await rollout.use('chat', 'ann')).variant).toBe('b');
+    expect(Object.fromEntries(await backend.assignedWeights('chat'))).toEqual({ a: 0, b: 1 });
   });
 
   it('starts anew where the feature does', async () => {
