@@ -1,5 +1,11 @@
 export { failOnUndefined } from '../overrides.js';
 export {
+  type BackendContractOptions,
+  backendContract,
+  type ContractCase,
+  type Deviation,
+} from './contract/contract.js';
+export {
   type Combination,
   type EveryCombinationOptions,
   everyCombination,
