@@ -215,6 +215,8 @@ export class ReplicaBackend implements Backend {
         feature: write.name,
       });
     }
+    // As a part of what is looked at for the first time, nobody would be told of it.
+    if (!this.isLoaded) await this.polling.settled;
     const written = await (this.source as Backend).write(write);
     // What is assigned shows in no token.
     if (!('assign' in write)) await this.polling.look();
