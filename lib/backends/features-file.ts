@@ -207,20 +207,44 @@ export function readBootstrap(given: string | object): Read {
   try {
     return read(isPath ? readFileSync(given, 'utf8') : JSON.stringify(given));
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    // The rest of the message quotes the file.
-    const [at = ''] = /( at position \d+)?( \(line .+\))?$/.exec(message) ?? [];
-    const why =
-      cause instanceof HanoiError
-        ? withoutValue(cause)
-        : cause instanceof SyntaxError
-          ? `${withoutValue(cause)}${at}.`
-          : `${code ?? 'it has something that JSON has not'}.`;
     throw new HanoiError(
       'INVALID_ARGUMENT',
-      `${isPath ? given : '`bootstrap`'} can't be read: ${why}`,
+      `${isPath ? given : '`bootstrap`'} can't be read: ${whyUnreadable(cause)}`,
     );
   }
+}
+
+/** Reads what was kept somewhere as a text. INVALID_RECORD, with the place. */
+export function readContents(text: string): Read {
+  try {
+    return read(text);
+  } catch (cause) {
+    throw new HanoiError('INVALID_RECORD', `\`contents\` can't be read: ${whyUnreadable(cause)}`);
+  }
+}
+
+/** The same as a text. STORE_DENIED for more than could be read again. */
+export function printContents(kept: Kept, unreadable: Read['unreadable']): string {
+  const text = print(kept, unreadable);
+  let members = 0;
+  for (const feature of kept.features.values()) members += feature.members.length;
+  try {
+    refuseMany('features', kept.features.size, MOST_FEATURES);
+    refuseMany('members', members, MOST_MEMBERS);
+    refuseMany('characters', text.length, LONGEST_FILE);
+  } catch (cause) {
+    throw new HanoiError('STORE_DENIED', `It could not be read again: ${withoutValue(cause)}`);
+  }
+  return text;
+}
+
+function whyUnreadable(cause: unknown): string {
+  if (cause instanceof HanoiError) return withoutValue(cause);
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (!(cause instanceof SyntaxError)) return `${code ?? 'it has something that JSON has not'}.`;
+  // The rest of the message quotes the file.
+  const [at = ''] = /( at position \d+)?( \(line .+\))?$/.exec(message) ?? [];
+  return `${withoutValue(cause)}${at}.`;
 }
 
 /** Where the file breaks off, or what is not as it has to be there, as a person finds it. */

@@ -1,4 +1,4 @@
-import { HanoiError, refuseUnknownOptions, shown } from '../errors.js';
+import { HanoiError, invalid, refuseUnknownOptions, shown } from '../errors.js';
 import type {
   Assignment,
   Backend,
@@ -14,9 +14,15 @@ import type {
   Write,
   Written,
 } from './backend.js';
+import { printContents, readContents } from './features-file.js';
 import { assignmentBatchesOf, batchesOf, Store } from './store.js';
 
 export interface MemoryBackendOptions {
+  /**
+   * What to begin with: what another one's `contents` has given, or a text as people write it for
+   * `FileBackend`. Default nothing.
+   */
+  contents?: string | undefined;
   /**
    * How many changes of documents, and as many of members alone, are kept of each feature and of
    * all together. From 0; default 100.
@@ -26,19 +32,20 @@ export interface MemoryBackendOptions {
   now?: () => number;
 }
 
-const DEFAULTS = { historyLength: 100, now: () => Date.now() };
+const DEFAULTS = { contents: undefined, historyLength: 100, now: () => Date.now() };
 
 /** Keeps everything in this process. The store itself: its view is always the present state. */
 export class MemoryBackend implements Backend {
   local: View | undefined;
 
   private readonly store: Store;
+  private readonly unreadable: ReadonlyMap<string, unknown>;
   private readonly listeners = new Set<(event: ChangeEvent) => void>();
 
-  /** INVALID_ARGUMENT for a history length that is none. */
+  /** INVALID_ARGUMENT for an option; INVALID_RECORD for contents that can't be read. */
   constructor(options: MemoryBackendOptions = {}) {
     refuseUnknownOptions(options, Object.keys(DEFAULTS));
-    const { historyLength, now } = { ...DEFAULTS, ...options };
+    const { contents, historyLength, now } = { ...DEFAULTS, ...options };
     if (!Number.isSafeInteger(historyLength) || historyLength < 0) {
       throw new HanoiError(
         'INVALID_ARGUMENT',
@@ -51,7 +58,15 @@ export class MemoryBackend implements Backend {
         `Expected \`now\` to be a function, got ${shown(now)}.`,
       );
     }
-    this.store = new Store(historyLength, now);
+    if (contents !== undefined && typeof contents !== 'string') {
+      throw invalid('`contents` to be a text', contents);
+    }
+    const found = contents === undefined ? undefined : readContents(contents);
+    this.unreadable = found?.unreadable ?? new Map();
+    this.store =
+      found === undefined
+        ? new Store(historyLength, now)
+        : Store.of(found.kept, historyLength, now);
     this.local = this.store.view;
   }
 
@@ -112,6 +127,24 @@ export class MemoryBackend implements Backend {
     const call = (event: ChangeEvent) => listener(event);
     this.listeners.add(call);
     return () => this.listeners.delete(call);
+  }
+
+  /**
+   * All that is kept, as one text for `new MemoryBackend({ contents })`: documents, members, what
+   * was assigned, heads and token, the history and the answers to request ids. It is JSON, as
+   * `FileBackend` has it in its file. STORE_DENIED for more than can be read again: 20,000
+   * features, a million members, 50 million characters. CLOSED.
+   */
+  contents(): string {
+    return printContents(this.open().keep(), this.unreadable);
+  }
+
+  /**
+   * For who knows that the answer to this request has arrived, so that nobody is going to repeat it:
+   * it is remembered no longer. CLOSED.
+   */
+  forgetRequest(requestId: string): void {
+    this.open().forgetRequest(requestId);
   }
 
   health(): Health {

@@ -250,6 +250,10 @@ export class Store {
     this.entries.clear();
   }
 
+  forgetRequest(requestId: string): void {
+    this.requests.delete(requestId);
+  }
+
   /** As the contract has it of `write`. */
   write(write: Write): Applied {
     this.told = undefined;
