@@ -135,5 +135,8 @@ function fieldOf(path: string, key: string): string {
 }
 
 function shown(value: unknown): string {
-  return inspect(value, { depth: 3, maxArrayLength: 20, maxStringLength: 200 });
+  return inspect(value, {
+    ...{ depth: 3, breakLength: Number.POSITIVE_INFINITY },
+    ...{ maxArrayLength: 20, maxStringLength: 200 },
+  });
 }

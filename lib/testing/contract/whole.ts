@@ -31,6 +31,8 @@ export const wholeCases: Cases = {
           const { feature } = (await backend.load(each)) as { feature: Feature };
           await replace(amendFeature(feature, { data: { n } }));
         }
+        // A store in memory would be done before anybody looks.
+        await new Promise((resolve) => setImmediate(resolve));
       }
     };
     const look = async () => {
