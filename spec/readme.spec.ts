@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import * as timers from 'node:timers/promises';
 import { transformSync } from '@swc/core';
 import express from 'express';
 import fastify from 'fastify';
@@ -72,6 +73,7 @@ describe.each(PAGES)('%s', (page) => {
       hono,
       ioredis,
       koa: Koa,
+      'node:timers/promises': timers,
     };
     const served = await serveUrls();
     Object.assign(process.env, served.urls, { REDIS_URL: redis.server.url });
