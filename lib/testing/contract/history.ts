@@ -123,7 +123,7 @@ export const historyCases: Cases = {
   },
 
   'keeps the documents that many registrations come after': {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     run: async ({ backend, create, add }) => {
       await create();
       for (let n = 0; n < 2_500; n++) await add('chat', [`user-${n}`]);
