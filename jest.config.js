@@ -21,6 +21,8 @@ function project(displayName, testMatch, transform) {
 }
 
 export default {
+  // Most of the time is spent waiting for servers and clocks.
+  maxWorkers: 2,
   projects: [
     project('standard', ['<rootDir>/spec/**/*.spec.ts'], { decoratorVersion: '2022-03' }),
     // The same spec once more, compiled to the decorators of before the standard.
