@@ -224,8 +224,9 @@ export class History {
     if (change.after === undefined) throw unreadable(change);
     const before = withExperimentsOf(present, documentBefore(change));
     const after = withExperimentsOf(present, change.after);
-    const isOfExperiment = added.length + removed.length === 0 && isSameSettings(before, after);
-    if (isOfExperiment && !isSameSettings(change.before, change.after)) throw notOwn(change);
+    if (added.length + removed.length === 0 && isSameSettings(before, after)) {
+      throw isSameSettings(change.before, change.after) ? unassigned(change) : notOwn(change);
+    }
     const isOtherId = before.id !== after.id;
     // Who came under the new id would be set aside with it.
     const hasMoved = isOtherId && head.members !== change.head.members;
@@ -479,6 +480,14 @@ function overtaken(feature: string, paths: readonly string[], fields: object = {
 
 function unreadable({ name, id }: Change): HanoiError {
   return notKept(name, `The document at the change ${id} is not kept, or can't be read any more.`);
+}
+
+/** What was taken from ids that had been assigned something is in no history. */
+function unassigned({ name, id }: Change): HanoiError {
+  return notKept(
+    name,
+    `The change ${id} took from some what they were assigned, and whom is not kept. Register them again.`,
+  );
 }
 
 function untold(feature: string): HanoiError {

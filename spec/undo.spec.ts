@@ -132,6 +132,15 @@ describe.each(BACKENDS)('undo on a %s', (kind) => {
     expect(await rollout.population.bucketOf('cid')).toBe('2');
   });
 
+  it('does not say that it has brought back who was unregistered', async () => {
+    await rollout.population.increaseBuckets(2);
+    await rollout.population.register(['ann', 'bob']);
+    await rollout.population.unregister('ann');
+    const length = (await rollout.history(POPULATION)).length;
+    await expect(rollout.undo(POPULATION)).rejects.toMatchObject({ code: 'NOT_KEPT' });
+    expect(await rollout.history(POPULATION)).toHaveLength(length);
+  });
+
   it('takes no percentage back whose buckets were chosen anew', async () => {
     const subjects = (prefix: string) => Array.from({ length: 100 }, (_, n) => `${prefix}-${n}`);
     await rollout.population.increaseBuckets(10);
