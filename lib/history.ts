@@ -348,8 +348,9 @@ export class History {
     for await (const change of this.changes(name)) {
       if (id === undefined || change.id === id) return change;
     }
-    if (id === undefined) throw notFound(name);
-    throw notKept(name, `No change ${JSON.stringify(id)} of ${JSON.stringify(name)} is kept.`);
+    if (id === undefined && (await this.source.load(name)) === undefined) throw notFound(name);
+    const asked = id === undefined ? 'No change' : `No change ${JSON.stringify(id)}`;
+    throw notKept(name, `${asked} of ${JSON.stringify(name)} is kept.`);
   }
 
   /** The highest revision that the id had, as far as it is kept. */

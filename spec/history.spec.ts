@@ -406,6 +406,14 @@ describe.each(BACKENDS)('the past on %s', (_, open) => {
     }
   });
 
+  it('that is not kept at all is no absence of the feature', async () => {
+    const forgetful = new Rollout(new MemoryBackend({ historyLength: 0 }));
+    await forgetful.addFeature('chat');
+    await expect(forgetful.undo('chat')).rejects.toMatchObject({ code: 'NOT_KEPT' });
+    await expect(forgetful.undo('nope')).rejects.toMatchObject({ code: 'FEATURE_NOT_FOUND' });
+    await forgetful.close();
+  });
+
   it('is not rolled back to a change of another feature', async () => {
     await rollout.addFeature('chat');
     await rollout.addFeature('other');
