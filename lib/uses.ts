@@ -1,3 +1,5 @@
+// Not the global one: a test can put its own in that place, which then waits to be told.
+import { setImmediate } from 'node:timers';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Backend,

@@ -1,3 +1,5 @@
+// Not the global one: a test can put its own in that place, which then waits to be told.
+import { setImmediate } from 'node:timers';
 import { type CompiledFeature, compileUnreadable, type Facts } from '../../domain/decide.js';
 import { HanoiError } from '../../errors.js';
 import type { Head, HealthEvent, HeldFeature, IdOf, Staleness, View } from '../backend.js';
