@@ -234,7 +234,7 @@ describe('a boolean feature', () => {
 
   it('is what its function says in an outage too, but where somebody had said otherwise', async () => {
     const server = await RedisServer.start();
-    const client = new Redis(server.port);
+    const client = new Redis(server.port, { disconnectTimeout: 50 });
     client.on('error', () => {});
     const rollout = new Rollout(new RedisBackend(client));
     try {
