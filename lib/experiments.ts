@@ -59,7 +59,7 @@ export class Experiments {
     try {
       await this.writer.create(document, options, () => this.decidedBy(experiment));
     } catch (error) {
-      await this.detach(name, attached, options).catch(() => {});
+      await this.detachUnless(name, attached, options).catch(() => {});
       throw error;
     }
     return experiment;
@@ -197,6 +197,21 @@ export class Experiments {
       if (after.revision !== revision) attached.push(feature);
     }
     return attached;
+  }
+
+  /**
+   * Takes back what was attached, but from features that an experiment of this name goes on with:
+   * another writer has made it meanwhile, or this one did, and has not heard of it.
+   */
+  private async detachUnless(
+    name: string,
+    features: readonly string[],
+    options: WriteOptions,
+  ): Promise<void> {
+    const there = (await this.source.load(storedName('experiment', name)))?.feature;
+    const kept = there === undefined ? [] : featuresOf(experimentOf(name, there));
+    const others = features.filter((each) => !kept.includes(each));
+    await this.detach(name, others, options);
   }
 
   private async detach(

@@ -262,6 +262,22 @@ describe.each(BACKENDS)('an experiment, on %s', (_, open) => {
     if (elsewhere !== backend) await other.close();
   });
 
+  it('has all of its features where two writers make the same one', async () => {
+    const elsewhere = backend instanceof MemoryBackend ? backend : open();
+    const other = new Rollout(elsewhere, { now: () => now });
+    for (let round = 0; round < 10; round++) {
+      const outcomes = await Promise.allSettled([
+        rollout.addExperiment('test', TEST),
+        other.addExperiment('test', TEST),
+      ]);
+      const refused = outcomes.filter(({ status }) => status === 'rejected');
+      expect(refused).toMatchObject([{ reason: { code: 'FEATURE_EXISTS' } }]);
+      expect((await rollout.experiment('test'))?.missing).toEqual([]);
+      await rollout.removeExperiment('test');
+    }
+    if (elsewhere !== backend) await other.close();
+  });
+
   it('goes on for the others where a feature vanishes, and says which is missing', async () => {
     await rollout.addExperiment('test', { ...TEST, arms: allIn('quick', 'long') });
     await rollout.remove('sorting');
