@@ -29,7 +29,10 @@ export interface ExperimentReport extends Experiment {
   })[];
   /** Whether the uses fit to the proportions; undefined while there are too few to say. */
   readonly sampleRatio: SampleRatio | undefined;
-  /** Its features that are not in it: they were removed, or removed and made anew. */
+  /**
+   * Its features that are not in it: they were removed, or removed and made anew. None once it is
+   * over: then they let go of it.
+   */
   readonly missing: readonly string[];
 }
 
@@ -113,12 +116,12 @@ export class Experiments {
     const experiment = experimentOf(name, stored.feature);
     const weights = await this.source.assignedWeights(stored.feature.name);
     const arms = experiment.arms.map((arm) => ({ ...arm, uses: weights.get(arm.name) ?? 0 }));
+    const state = stateAt(experiment, this.now());
     const missing: string[] = [];
-    for (const feature of featuresOf(experiment)) {
+    for (const feature of state === 'over' ? [] : featuresOf(experiment)) {
       const document = (await this.source.load(feature))?.feature;
       if (!document?.experiments?.includes(name)) missing.push(feature);
     }
-    const state = stateAt(experiment, this.now());
     return { ...experiment, state, arms, sampleRatio: sampleRatio(arms), missing };
   }
 

@@ -262,6 +262,15 @@ describe.each(BACKENDS)('an experiment, on %s', (_, open) => {
     if (elsewhere !== backend) await other.close();
   });
 
+  it('misses nothing once it is over, and another one has its features', async () => {
+    await rollout.addExperiment('test', TEST);
+    now = END;
+    const next = { from: new Date(END), until: new Date(END + DAY) };
+    await rollout.addExperiment('next', { ...TEST, ...next });
+    expect(await rollout.experiment('test')).toMatchObject({ state: 'over', missing: [] });
+    expect(await rollout.experiment('next')).toMatchObject({ state: 'live', missing: [] });
+  });
+
   it('has all of its features where two writers make the same one', async () => {
     const elsewhere = backend instanceof MemoryBackend ? backend : open();
     const other = new Rollout(elsewhere, { now: () => now });
