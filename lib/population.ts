@@ -113,7 +113,9 @@ export class Population {
     const { weight = 1, onProgress } = options;
     parseWeight(weight, 'weight');
     if (!isMany<Registration>(who)) return this.allot([who], weight);
-    const { id } = await this.load();
+    // As it is now: it can have been made anew since somebody was registered last.
+    this.known = await this.load();
+    const { id } = this.known;
     let done = 0;
     let changed = 0;
     for await (const batch of batchesOf(who)) {

@@ -344,6 +344,16 @@ describe('many at once', () => {
     expect(await rollout.population.bucketOf('bob')).toBe('1');
   });
 
+  it('are those of a population that another process has begun anew', async () => {
+    const { rollout, place } = every.open('RedisBackend');
+    await rollout.population.increaseBuckets(1);
+    const elsewhere = await every.replicaOf(place);
+    await elsewhere.population.register(['ann']);
+    await rollout.rollback({ of: 'population', name: 'all' }, 1, { members: 'none' });
+    expect(await elsewhere.population.register(['ann', 'bob'])).toBe(2);
+    expect(await rollout.population.count()).toBe(2);
+  });
+
   it('percentages are chosen by the buckets that are there when they are written', async () => {
     const { backend, rollout } = every.open('RedisBackend');
     await rollout.population.increaseBuckets(4);
