@@ -19,7 +19,7 @@ import {
   notFound,
   refuseUnknownOptions,
 } from './errors.js';
-import { isOfFeature, titleOf } from './stored-name.js';
+import { isOfFeature, readName, titleOf } from './stored-name.js';
 
 export interface CopyOptions {
   /** Say what would be done, and do nothing. Default false. */
@@ -182,7 +182,7 @@ interface Found {
   readonly document: Incomplete;
   /** How many members there are. */
   readonly count: number;
-  /** How many ids are assigned something, where the feature goes by that. */
+  /** How many ids are assigned something, where the feature goes by that or counts it. */
   readonly assigned: number;
 }
 
@@ -456,7 +456,9 @@ async function find(source: Source, name: string): Promise<Found | undefined> {
   const { head, feature, problem } = stored;
   if (feature === undefined) throw problem;
   const count = head.members === 0 ? 0 : await source.countMembers(name);
-  const assigned = compile(feature).isAssigned ? await source.countAssigned(name) : 0;
+  // An experiment counts by it who has used an arm, also where nobody is kept in theirs.
+  const isAssigned = compile(feature).isAssigned || readName(name)[0] === 'experiment';
+  const assigned = isAssigned ? await source.countAssigned(name) : 0;
   return { head, document: feature, count, assigned };
 }
 

@@ -209,6 +209,28 @@ describe('what is assigned', () => {
     return { source, target };
   };
 
+  it('is also who has used an arm of an experiment, kept in it or not', async () => {
+    const source = open('RedisBackend');
+    const target = open('MemoryBackend');
+    await source.rollout.addFeature('pages', { variants: ['long'] });
+    await source.rollout.addExperiment('test', {
+      from: new Date(Date.now() - 3_600_000),
+      until: new Date(Date.now() + 3_600_000),
+      arms: [
+        { name: 'control', proportion: 0.5, features: { pages: false } },
+        { name: 'tested', proportion: 0.5, features: { pages: 'long' } },
+      ],
+    });
+    await Promise.all(ids(50).map((id) => source.rollout.use('pages', id)));
+    const expected = (await source.rollout.experiment('test'))?.arms;
+    expect(expected?.reduce((sum, { uses }) => sum + uses, 0)).toBe(50);
+    await copyFeatures(source.backend, target.backend);
+    expect((await target.rollout.experiment('test'))?.arms).toEqual(expected);
+    await Promise.all(ids(60).map((id) => target.rollout.use('pages', id)));
+    const after = (await target.rollout.experiment('test'))?.arms ?? [];
+    expect(after.reduce((sum, { uses }) => sum + uses, 0)).toBe(60);
+  });
+
   it('is brought up to the source where that is wanted, and else left alone', async () => {
     const { source, target } = await setUp();
     await source.rollout.population.register([
