@@ -96,8 +96,10 @@ export interface CompiledFeature {
 
 /** Compiles a validated document. */
 export function compile(feature: Feature): CompiledFeature {
-  const { name, variants, percentage, groups, rules, offValue, requires } = feature;
+  const { name, variants, percentage, groups, rules, offValue } = feature;
   const [kind] = readName(name);
+  // What features refer to refers to no feature, so that no circle can be stored.
+  const requires = kind === 'feature' ? feature.requires : [];
   const isRamp = typeof percentage === 'object';
   // Of a ramp, only how it chooses.
   const share = shareOf(isRamp ? 50 : percentage, feature.bucketing, name);
@@ -115,7 +117,6 @@ export function compile(feature: Feature): CompiledFeature {
   };
   const byGroup = groups.some(isNobody) ? [] : groups;
   const compiledRules = rules.map((rule) => compileRule(rule, feature, inStoredGroup));
-  // An experiment has none of its own, so that no circle can be stored.
   const experiments = (kind === 'feature' ? (feature.experiments ?? []) : []).map((each) =>
     storedName('experiment', each),
   );

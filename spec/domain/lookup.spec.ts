@@ -199,3 +199,24 @@ describe('a decision about whose facts not all are known', () => {
     );
   });
 });
+
+it('ends where somebody has stored a test that requires the feature which is in it', () => {
+  const test = {
+    ...createExperiment('test', '1', {
+      from: '2026-01-01T00:00:00Z',
+      until: '2027-01-01T00:00:00Z',
+      arms: [{ name: 'all', proportion: 1, features: { chat: true } }],
+    }),
+    requires: [{ feature: 'chat' }],
+  };
+  const chat = { ...createFeature('chat', '2', {}), experiments: ['test'] };
+  const facts = factsOf({ member: false, assigned: null });
+  const all = new Map(
+    [test, chat].map((each) => [each.name, { compiled: compile(parseFeature(each)), facts }]),
+  );
+  const { compiled } = all.get('chat') as { compiled: CompiledFeature };
+  expect(decide(compiled, 'ann', facts, SURROUNDINGS, all)).toMatchObject({
+    enabled: true,
+    detail: 'experiment',
+  });
+});
