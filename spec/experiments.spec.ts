@@ -202,6 +202,26 @@ describe.each(BACKENDS)('an experiment, on %s', (_, open) => {
     expect(heard).toHaveLength(2);
   });
 
+  it('counts who is pinned in the arm that gave what is pinned', async () => {
+    await rollout.addExperiment('test', { ...TEST, arms: allIn('quick', 'long') });
+    const heard: Exposure[] = [];
+    rollout.on('exposure', (exposure) => heard.push(exposure));
+    const arms = [
+      { name: 'all', proportion: 0, features: { sorting: 'quick', paging: 'long' } },
+      { name: 'others', proportion: 1, features: { sorting: 'bubble', paging: 'short' } },
+    ];
+    await rollout.runAs(
+      'ann',
+      async () => {
+        await rollout.updateExperiment('test', { arms });
+        expect((await rollout.use('paging')).variant).toBe('long');
+      },
+      { pinned: true },
+    );
+    expect(heard).toMatchObject([{ variant: 'long', arm: 'all' }]);
+    expect((await rollout.experiment('test'))?.arms.map(({ uses }) => uses)).toEqual([1, 0]);
+  });
+
   it('flags a sample that does not fit to the proportions', async () => {
     await rollout.addExperiment('test', TEST);
     const sorting = await variants('sorting');

@@ -30,10 +30,13 @@ export function markOf(
     if (experiment === undefined) return undefined;
     const id = idUnder(experiment.compiled, subject, surroundings);
     const arm = decide(experiment.compiled, subject, experiment.facts, surroundings, others);
-    const value =
-      variant === decision.variant
-        ? arm.variant
-        : armGiving(experiment.compiled, compiled.name, variant);
+    const enabled = variant === decision.variant ? decision.enabled : true;
+    // What was decided before can be of another arm than the present one.
+    const isUsed = (each: Decision) => {
+      const given = compiled.inArm(decision.experiment as string, givenBy(each, compiled.name));
+      return given?.enabled === enabled && given.variant === variant;
+    };
+    const value = (isUsed(arm) ? arm : armsOf(experiment.compiled).find(isUsed))?.variant;
     return id === undefined || value === undefined ? undefined : { document, id, value };
   }
   const rule = compiled.rules?.find((each) => each.rule.id === decision.rule);
@@ -43,12 +46,6 @@ export function markOf(
   return id === undefined ? undefined : { document: compiled.name, id, value: variant };
 }
 
-/** The first arm that gives this variant of the feature. */
-function armGiving(
-  experiment: CompiledFeature,
-  feature: string,
-  variant: string | undefined,
-): string | undefined {
-  const answers = experiment.rules?.flatMap((rule) => rule.answers) ?? [];
-  return answers.find((arm) => givenBy(arm, feature) === variant)?.variant;
+function armsOf({ rules = [] }: CompiledFeature): readonly Decision[] {
+  return rules.flatMap(({ answers }) => answers);
 }
