@@ -409,8 +409,9 @@ export class Checks {
     // These wait for their definitions; those need not wait with them.
     if (others.length > 0) works.push(this.answerEach(turn, others));
     for (const { names, asks } of turn.several.values()) {
-      for (let from = 0; from < asks.length; from += MOST_ASKED) {
-        works.push(this.answerSeveral(turn, names, asks.slice(from, from + MOST_ASKED)));
+      const atOnce = Math.ceil(MOST_ASKED / names.length);
+      for (let from = 0; from < asks.length; from += atOnce) {
+        works.push(this.answerSeveral(turn, names, asks.slice(from, from + atOnce)));
       }
     }
     if (turn.all.length > 0) works.push(this.answerAll(turn));

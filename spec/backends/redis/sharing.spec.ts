@@ -39,6 +39,22 @@ describe.each([RedisBackend, RedisSetBackend])('given a %p', (Backend) => {
     expect(commands.at(-1)?.slice(2)).toEqual(['list', 'share']);
   });
 
+  it('asks about a crowd and many groups in scripts that keep nobody waiting for long', async () => {
+    const groups = Array.from({ length: 20 }, (_, n) => `group-${n}`);
+    for (const group of groups) await other.addToGroup(group, 'ann');
+    await other.addFeature('chat', { groups });
+    await rollout.isEnabled('chat', 'bob');
+    const crowd = Array.from({ length: 3_000 }, (_, n) => `user-${n}`);
+    const commands = await sent(async () => {
+      const answers = await Promise.all(crowd.map((id) => rollout.decide('chat', id)));
+      expect(new Set(answers.map(({ detail }) => detail))).toEqual(new Set(['no gate']));
+    });
+    const asked = commands.map((args) => args.filter((arg) => arg.startsWith('user-')).length);
+    // Held, they need not be asked about, once they are.
+    if (isSet) expect(asked.reduce((sum, each) => sum + each, 0)).toBe(60_000);
+    expect(Math.max(...asked)).toBeLessThanOrEqual(20_000);
+  });
+
   it('asks for nothing but the head where no members can matter', async () => {
     expect(names(await sent(() => rollout.isEnabled('share', 'ann')))).toEqual(['hmget']);
     expect(names(await sent(() => rollout.isEnabled('list', undefined)))).toEqual(['hmget']);
