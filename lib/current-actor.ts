@@ -17,10 +17,17 @@ export function currentActor(): string | undefined {
   return storage.getStore();
 }
 
+/** As long as names are. */
+const LONGEST = 200;
+
 /** INVALID_ARGUMENT for what names nobody in a line of a history. */
 export function parseActor(actor: unknown): string {
-  if (typeof actor === 'string' && actor !== '' && !/\p{Cc}/u.test(actor) && actor.isWellFormed()) {
-    return actor;
-  }
-  throw invalid('an actor to be a text without control characters', actor);
+  const isName =
+    typeof actor === 'string' &&
+    actor !== '' &&
+    actor.length <= LONGEST &&
+    actor.isWellFormed() &&
+    !/\p{Cc}/u.test(actor);
+  if (isName) return actor;
+  throw invalid(`an actor to be 1-${LONGEST} characters without control characters`, actor);
 }

@@ -114,6 +114,10 @@ export class History {
     if (changeId !== undefined && (typeof changeId !== 'string' || changeId === '')) {
       throw invalid('the id of a change', changeId);
     }
+    if (changeId === undefined && options.requestId !== undefined) {
+      // Which one is the last can be another by the time that it is repeated.
+      throw invalid('the id of the change to undo, beside a `requestId`', changeId);
+    }
     return this.writer.writing(name, async () => {
       // Which one is the last is settled before its turn: of two who undo it, one comes too late.
       const change = await this.changeOf(name, changeId);

@@ -259,7 +259,10 @@ export class Population {
   /** INVALID_FEATURE, with the place among many in its `path`. */
   private idOf(subject: Subject, key: string | undefined, place: number | undefined): string {
     const path = place === undefined ? 'subject' : `subjects[${place}]`;
-    return parseId(subjectId(subject, key, this.surroundings.identify), path);
+    // Beside whole subjects, the ids themselves can be said, whatever they are ids of.
+    const isWhole = typeof subject === 'object' && (subject as unknown) !== null;
+    const id = isWhole ? subjectId(subject, key, this.surroundings.identify) : subject;
+    return parseId(id, path);
   }
 
   private async load(): Promise<Feature> {

@@ -35,16 +35,16 @@ export interface WriteOptions {
    * Write only if the feature is still this one, at this revision; CONFLICT otherwise. A feature
    * from `get` fits. Without it, a write that met another one is done again on top of it.
    */
-  expect?: { readonly id: string; readonly revision: number };
+  expect?: { readonly id: string; readonly revision: number } | undefined;
   /** Who makes the change, for the history. Default: whom `as` says. */
-  actor?: string;
+  actor?: string | undefined;
   /** Why, for the history. */
-  note?: string;
+  note?: string | undefined;
   /**
    * Names this write, so that it can be repeated: within ten minutes the same id with the same
    * feature applies nothing twice, and gets the first one's answer.
    */
-  requestId?: string;
+  requestId?: string | undefined;
 }
 
 export const WRITE_OPTIONS = ['expect', 'actor', 'note', 'requestId'] as const;

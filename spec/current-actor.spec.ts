@@ -186,7 +186,7 @@ describe('the current actor', () => {
   });
 });
 
-it.each([[''], ['a\nb'], ['\u0000'], ['\ud800'], [7], [null], [undefined]])(
+it.each([[''], ['a\nb'], ['x'.repeat(201)], ['\u0000'], ['\ud800'], [7], [null], [undefined]])(
   'is not %j',
   async (actor) => {
     const invalid = expect.objectContaining({ code: 'INVALID_ARGUMENT' });

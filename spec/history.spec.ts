@@ -362,8 +362,13 @@ describe.each(BACKENDS)('the past on %s', (_, open) => {
     await rollout.setPercentage('chat', 9);
     await rollout.rollback('chat', 1, given);
     expect(await rollout.get('chat')).toMatchObject({ percentage: 9, revision: back.revision + 1 });
-    await rollout.undo('chat', undefined, { requestId: 'r-2' });
-    await rollout.undo('chat', undefined, { requestId: 'r-2' });
+    const last = (await rollout.history('chat'))[0]?.id;
+    await rollout.undo('chat', last, { requestId: 'r-2' });
+    await rollout.undo('chat', last, { requestId: 'r-2' });
+    // Another one can be the last when it is repeated.
+    await expect(rollout.undo('chat', undefined, { requestId: 'r-4' })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
     expect(await rollout.get('chat')).toMatchObject({ percentage: 1, revision: 5 });
     await rollout.remove('chat');
     await rollout.restore('chat', { requestId: 'r-3' });

@@ -158,7 +158,9 @@ describe.each(BACKENDS)('a population on a %s', (kind) => {
     await population.register([[{ id: 1, account: 'acme' }, 3], { id: 2, account: 'globex' }]);
     expect(await population.bucketOf({ id: 9, account: 'acme' })).toBe('0');
     expect(await population.bucketOf('acme')).toBeUndefined();
-    await expect(population.register('acme')).rejects.toMatchObject({ path: 'subject' });
+    // Who is registered can be said by the attribute alone, as members are.
+    expect(await population.register([['acme', 3]])).toBe(0);
+    await expect(population.register({ id: 1 })).rejects.toMatchObject({ path: 'subject' });
     await expect(population.increaseBuckets(1, { subjectKey: 'team' })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
     });
