@@ -27,7 +27,10 @@ export interface ExperimentReport extends Experiment {
     /** How many subjects have used what this arm gave; each is counted once, where it was first. */
     readonly uses: number;
   })[];
-  /** Whether the uses fit to the proportions; undefined while there are too few to say. */
+  /**
+   * Whether the uses fit to the proportions of now, by which they are mismatched once these were
+   * changed; undefined while there are too few to say.
+   */
   readonly sampleRatio: SampleRatio | undefined;
   /**
    * Its features that are not in it: they were removed, or removed and made anew. None once it is
