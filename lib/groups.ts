@@ -1,6 +1,6 @@
 import type { Source } from './backends/backend.js';
+import { groupsIn } from './domain/condition.js';
 import { parseGroup } from './domain/group.js';
-import { hasOverride } from './domain/override.js';
 import { createFeature } from './domain/validate.js';
 import { HanoiError, hasCode, invalid, refuseUnknownOptions } from './errors.js';
 import type { Members } from './members.js';
@@ -45,16 +45,18 @@ export class Groups {
     await this.writer.remove(name, options);
   }
 
-  /** INVALID_ARGUMENT while a feature has an override for the group. */
+  /** INVALID_ARGUMENT while a rule of a feature names the group: then nobody could say who is not in it. */
   async refuseNeeded(group: string): Promise<void> {
+    const stored = nameOf(group);
     const { features } = await this.source.loadAll();
     for (const [feature, { feature: document }] of features) {
       if (document === undefined || !isOfFeature(feature)) continue;
-      if (!hasOverride(document.rules, group)) continue;
+      const rule = document.rules.find(({ when }) => groupsIn(when).includes(stored));
+      if (rule === undefined) continue;
       throw new HanoiError(
         'INVALID_ARGUMENT',
-        `Feature ${JSON.stringify(feature)} has an override for the group ${JSON.stringify(group)}. ` +
-          'Take it back with rollout.clearOverride() before.',
+        `The rule ${JSON.stringify(rule.id)} of feature ${JSON.stringify(feature)} names the group ` +
+          `${JSON.stringify(group)}. Take it out before; an override with rollout.clearOverride().`,
         { feature },
       );
     }

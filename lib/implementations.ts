@@ -57,9 +57,10 @@ export function handleOf<Table extends Implementations, Args extends unknown[]>(
   options: ImplementationsOptions,
   chooser: Chooser,
 ): Handle<Table, Args> {
+  if (Object(options) !== options) throw invalid('options that name a `default`', options);
   refuseUnknownOptions(options, ['default', 'subject']);
   const subjectOf = selectorOf(options.subject, chooser);
-  if (typeof (given as unknown) !== 'object') {
+  if (Object(given) !== given) {
     throw invalid('an object of implementations by name', given);
   }
   // The app's own table can change; and `__proto__` is a name like any other.

@@ -628,8 +628,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   }
 
   /**
-   * Removes a stored group. FEATURE_NOT_FOUND; INVALID_ARGUMENT while a feature has an override for
-   * it: of a group that nobody knows nobody can say who is not in it.
+   * Removes a stored group. FEATURE_NOT_FOUND; INVALID_ARGUMENT while a rule of a feature names it, an
+   * override too: of a group that nobody knows nobody can say who is not in it.
    */
   removeGroup(group: string, options: WriteOptions = {}): Promise<void> {
     return this.grouping.remove(group, options);
@@ -662,11 +662,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     serve: VariantOf<Features[Name]> | RuleSettings<VariantOf<Features[Name]>>['serve'],
     options: WriteOptions = {},
   ): Promise<Feature> {
-    await this.get(name).then((feature) => feature ?? raise(notFound(name)));
-    // In a process where nobody has defined it, it would be unknown who is not in it.
-    await this.grouping.made(group, options);
     const isVariant = typeof serve === 'string' && serve !== 'on' && serve !== 'off';
     const served = (isVariant ? { variant: serve } : serve) as RuleSettings['serve'];
+    const feature = (await this.get(name)) ?? raise(notFound(name));
+    // What is refused stores no group.
+    amendFeature(feature, { rules: rulesWithOverride(feature.rules, group, served) });
+    // In a process where nobody has defined it, it would be unknown who is not in it.
+    await this.grouping.made(group, options);
     return this.changeRules(name, (rules) => rulesWithOverride(rules, group, served), options);
   }
 

@@ -163,6 +163,8 @@ describe('implementations', () => {
     [{ acme: () => 1 }, { default: 'other' }],
     [{ acme: () => 1 }, {}],
     ['acme', { default: 'acme' }],
+    [null, { default: 'acme' }],
+    [{ acme: () => 1 }, undefined],
     [{ acme: () => 1 }, { default: 'acme', subjects: 1 }],
     [{ acme: () => 1 }, { default: 'acme', subject: 0 }],
   ])('are refused as %j with %j', (table, options) => {

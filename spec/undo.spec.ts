@@ -50,6 +50,22 @@ describe.each(BACKENDS)('undo on a %s', (kind) => {
     expect(await rollout.groups()).toEqual([]);
   });
 
+  it('removes no group that a rule names, which could tell of nobody then', async () => {
+    await rollout.addToGroup('friends', 'ann');
+    await rollout.update('paging', {
+      percentage: 100,
+      rules: [{ id: 'not yet', when: { not: { not: { group: 'friends' } } }, serve: 'off' }],
+    });
+    await expect(rollout.removeGroup('friends')).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      feature: 'paging',
+    });
+    expect(await rollout.isEnabled('paging', 'bob')).toBe(true);
+    await rollout.update('paging', { rules: [] });
+    await rollout.removeGroup('friends');
+    expect(await rollout.groups()).toEqual([]);
+  });
+
   it('brings an experiment back, with its counts, and to its features', async () => {
     await rollout.addExperiment('test', { ...WINDOW, arms: arms('long') });
     const { revision } = (await rollout.experiment('test')) as { revision: number };

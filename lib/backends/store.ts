@@ -68,7 +68,10 @@ class Beside {
     const known = this.assignments.get(id);
     if (known === undefined) return false;
     this.weights.set(known.value, (this.weights.get(known.value) ?? 0) - known.weight);
-    return this.assignments.delete(id);
+    this.assignments.delete(id);
+    // What is left of sums of decimals is not the weight of anybody.
+    if (this.assignments.size === 0) this.weights.clear();
+    return true;
   }
 }
 

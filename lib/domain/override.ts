@@ -24,10 +24,6 @@ export function rulesWithoutOverride(rules: readonly Rule[], group: string): rea
   return rules.filter(({ id }) => id !== PREFIX + group);
 }
 
-export function hasOverride(rules: readonly Rule[], group: string): boolean {
-  return rules.some(({ id }) => id === PREFIX + group);
-}
-
 function isOverride({ id }: Rule): boolean {
   return id.startsWith(PREFIX);
 }

@@ -271,6 +271,12 @@ else
     for value, sum in pairs(sums) do
       redis.call('HSET', weights .. id, value, string.format('%.17g', sum))
     end
+    -- What is left of sums of decimals is not the weight of anybody.
+    if #released > 0 and redis.call('HLEN', assigned .. id) == 0 then
+      for _, value in ipairs(redis.call('HKEYS', weights .. id)) do
+        redis.call('HDEL', weights .. id, value)
+      end
+    end
     redis.call('HSET', features, name, ARGV[8])
   end
   redis.call('HSET', heads, name, after)

@@ -186,6 +186,24 @@ export const assignedCases: Cases = {
     same([await kept('ann'), await kept('bob')], [null, 'b']);
     same((await assign([['ann', 'b']])).assigned, ['b']);
     same(await kept('ann'), 'b');
+    // Of decimals too, nothing is left once nobody has anything.
+    await assign([
+      ['dan', 'a', 0.1],
+      ['eve', 'a', 0.7],
+    ]);
+    for (const [at, ids] of [
+      ['dan', 'bob'],
+      ['eve', 'ann', 'cid'],
+    ].entries()) {
+      const document = amendFeature(first, { data: { n: at + 2 } });
+      await backend.write({
+        name: 'chat',
+        expect: { id: first.id },
+        document: { ...document, revision: at + 3 },
+        release: ids,
+      });
+    }
+    same([await all(), await weights()], [{}, {}]);
   },
 
   'goes with its feature, and comes back with its id': async (given) => {
