@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { FileBackend } from '../lib/backends/file/index.js';
 import { HttpSource } from '../lib/backends/http-source/index.js';
@@ -335,6 +336,20 @@ describe('many at once', () => {
       await expectExact(rollout, weights);
     },
   );
+
+  it('are asked again by a replica, once somebody was let go', async () => {
+    const { rollout, place } = every.open('RedisSetBackend');
+    await rollout.population.increaseBuckets(2);
+    await rollout.population.register('ann');
+    const replica = await every.replicaOf(place);
+    await replica.ready();
+    expect(await replica.population.bucketOf('ann')).toBe('0');
+    await rollout.population.unregister('ann');
+    await rollout.population.register('bob');
+    await rollout.population.register('ann');
+    expect(await rollout.population.bucketOf('ann')).toBe('1');
+    while ((await replica.population.bucketOf('ann')) !== '1') await delay(10);
+  });
 
   it('know of buckets that another process has added', async () => {
     const { rollout, place } = every.open('RedisBackend');
