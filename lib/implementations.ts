@@ -41,12 +41,12 @@ export interface Handle<Table extends Implementations, Args extends unknown[]> {
   used(name: keyof Table & string, ...args: Args): Promise<void>;
 }
 
-export type VariantUsed = (decision: Decision) => string | undefined;
+export type VariantUsed = (decision: Decision) => string | undefined | null;
 
 /** What a handle needs of the rollout. */
 export interface Chooser {
   decide(subject: unknown): Promise<Decision>;
-  /** `variantOf` gives what was used, where that is not the decided variant. */
+  /** `variantOf` gives what was used, where that is not the decided variant; null: nothing of it. */
   use(subject: unknown, variantOf?: VariantUsed): Promise<Decision>;
   current(): unknown;
 }
@@ -75,7 +75,10 @@ export function handleOf<Table extends Implementations, Args extends unknown[]>(
     variant !== undefined && table.has(variant) ? variant : fallback;
   return Object.freeze({
     async create(...args: Args) {
-      const decision = await chooser.use(subjectOf(args));
+      // A variant of which there is no implementation here is not given to anybody.
+      const given = (decision: Decision) =>
+        decision.variant === undefined || table.has(decision.variant) ? decision.variant : null;
+      const decision = await chooser.use(subjectOf(args), given);
       return (table.get(nameIn(decision)) as Implementation)(...args) as never;
     },
     async find(...args: Args) {
@@ -112,7 +115,9 @@ export function booleanHandleOf<Args extends unknown[]>(
     isSaid(decision) ? decision.enabled : byDefault(...args);
   return Object.freeze({
     async isEnabled(...args: Args) {
-      return answer(await chooser.use(subjectOf(args)), args);
+      // What the function says is not the feature's.
+      const given = (decision: Decision) => (isSaid(decision) ? decision.variant : null);
+      return answer(await chooser.use(subjectOf(args), given), args);
     },
     async find(...args: Args) {
       return answer(await chooser.decide(subjectOf(args)), args);

@@ -55,7 +55,9 @@ export class Uses {
       return instead(cause);
     }
     const decision = pin?.decide(name) ?? checks.decideFinally(view, name, subject);
-    return this.marked(decision, view, subject, variantOf(decision)).catch(instead);
+    const variant = variantOf(decision);
+    if (variant === null) return decision;
+    return this.marked(decision, view, subject, variant).catch(instead);
   }
 
   private async marked(

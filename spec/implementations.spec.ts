@@ -137,6 +137,18 @@ describe('implementations', () => {
     expect([await picked.create(3, bob), await picked.create(4, ann)]).toEqual([3, -4]);
   });
 
+  it('keep nothing of a variant that they have not', async () => {
+    const backend = new MemoryBackend();
+    const rollout = new Rollout(backend);
+    const sticky = { id: 's', when: { group: 'all' }, serve: 'on', sticky: true } as const;
+    await rollout.addFeature('payments', { variants: ['newer'], rules: [sticky] });
+    const heard: unknown[] = [];
+    rollout.on('exposure', (exposure) => heard.push(exposure));
+    expect(await processors(rollout).create(ann)).toBe('acme for ann');
+    expect(heard).toEqual([]);
+    expect((await backend.assignedWeights('payments')).size).toBe(0);
+  });
+
   it('can not be reached past the handle, nor changed behind it', async () => {
     const table = { acme: (user: User) => user.id, premium: (user: User) => user.country };
     const rollout = new Rollout();
@@ -257,6 +269,19 @@ describe('a boolean feature', () => {
       client.disconnect();
       await server.stop();
     }
+  });
+
+  it('is told of where somebody has said so, and not where its function did', async () => {
+    const rollout = new Rollout();
+    await rollout.addFeature('images');
+    const heard: boolean[] = [];
+    rollout.on('exposure', ({ enabled }) => heard.push(enabled));
+    const processing = rollout.booleanFeature('images', (_: User) => true);
+    expect(await processing.isEnabled(ann)).toBe(true);
+    expect(heard).toEqual([]);
+    await rollout.disable('images');
+    expect(await processing.isEnabled(ann)).toBe(false);
+    expect(heard).toEqual([false]);
   });
 
   it('takes a function of nothing, and a promise', async () => {
