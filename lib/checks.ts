@@ -3,9 +3,10 @@ import { pinnedFor } from './current-user.js';
 import { type CompiledFeature, decide, lookupId, type Surroundings } from './domain/decide.js';
 import { aged, type Decision, failed } from './domain/decision.js';
 import { referredBy } from './domain/prerequisite.js';
-import { ERROR_CODES, type ErrorCode, HanoiError } from './errors.js';
+import { codeOf, HanoiError } from './errors.js';
 import type { Events } from './events.js';
 import type { FeatureMap } from './feature-map.js';
+import type { Observers } from './observers.js';
 import { namesWith, overlaid, refuseUndefined } from './overrides.js';
 import { Snapshot } from './snapshot.js';
 import { isOfFeature } from './stored-name.js';
@@ -29,6 +30,7 @@ export class Checks {
     private readonly source: Source,
     private readonly surroundings: Surroundings,
     private readonly events: Events,
+    private readonly observers: Observers,
     private readonly fallbacks: Fallbacks,
   ) {}
 
@@ -44,19 +46,60 @@ export class Checks {
         decisions = this.decideAll(view, subject, true);
       }
       const { stale } = view;
-      return new Snapshot<Features>(decisions, (name) => {
+      const unknown = (name: string) => {
         // A source can look for what it was asked about in vain.
         this.source.local?.get(name);
         return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
-      });
+      };
+      return new Snapshot<Features>(decisions, unknown, (decision) => this.given(decision));
     } catch (cause) {
       const decisions = this.decideAll(undefined, subject);
-      return new Snapshot<Features>(decisions, (name) => this.unavailable(name, cause));
+      const unknown = (name: string) => this.unavailable(name, cause);
+      return new Snapshot<Features>(decisions, unknown, (decision) => this.given(decision));
     }
+  }
+
+  /** Tells observers of a decision that somebody is given other than by a check. */
+  given(decision: Decision): void {
+    if (!this.observers.isIdle) this.observers.decided(decision, undefined, false);
   }
 
   /** At once where the source can tell without I/O. Never throws, and rejects only for `refuseUndefined`. */
   answer(name: string, subject: unknown): Decision | Promise<Decision> {
+    return this.observers.isIdle
+      ? this.answered(name, subject)
+      : this.observed(subject, () => this.answered(name, subject));
+  }
+
+  /** The same at once. BACKEND_NOT_LOCAL. */
+  answerNow(name: string, subject: unknown): Decision {
+    return this.observers.isIdle
+      ? this.answeredNow(name, subject)
+      : this.observed(subject, () => this.answeredNow(name, subject));
+  }
+
+  private observed<Answer extends Decision | Promise<Decision>>(
+    subject: unknown,
+    answering: () => Answer,
+  ): Answer {
+    // A snapshot tells of what it gives itself.
+    if (pinnedFor(this, subject) !== undefined) return answering();
+    const { observers } = this;
+    const startedAt = observers.isTimed() ? performance.now() : undefined;
+    const tell = (decision: Decision, isLookup: boolean) => {
+      const ms = startedAt === undefined ? undefined : performance.now() - startedAt;
+      observers.decided(decision, ms, isLookup);
+      return decision;
+    };
+    const answer = answering();
+    if (answer instanceof Promise) {
+      return answer.then((decision: Decision) => tell(decision, true)) as Answer;
+    }
+    tell(answer, false);
+    return answer;
+  }
+
+  private answered(name: string, subject: unknown): Decision | Promise<Decision> {
     try {
       const pin = pinnedFor<Snapshot>(this, subject);
       if (pin !== undefined) return pin.decide(name);
@@ -128,7 +171,7 @@ export class Checks {
     return all.some((each) => !known.includes(each)) ? [...new Set([...known, ...all])] : undefined;
   }
 
-  answerNow(name: string, subject: unknown): Decision {
+  private answeredNow(name: string, subject: unknown): Decision {
     const pin = pinnedFor<Snapshot>(this, subject);
     if (pin !== undefined) return pin.decide(name);
     const view = overlaid(this.source.local, name);
@@ -232,12 +275,6 @@ export class Checks {
   lookupId(feature: CompiledFeature, subject: unknown): string | undefined {
     return lookupId(feature, subject, this.surroundings);
   }
-}
-
-/** Why the store gave no answer, where it says so itself. */
-function codeOf(cause: unknown): ErrorCode {
-  const code = String((cause as Partial<HanoiError> | undefined)?.code);
-  return Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'STORE_UNAVAILABLE';
 }
 
 function anyNeedsLookup(decisions: ReadonlyMap<string, Decision>): boolean {

@@ -73,6 +73,12 @@ export function hasCode(error: unknown, code: ErrorCode): error is HanoiError {
   return error instanceof Error && (error as Partial<HanoiError>).code === code;
 }
 
+/** Why the store gave no answer, where it says so itself. */
+export function codeOf(cause: unknown): ErrorCode {
+  const code = String((cause as Partial<HanoiError> | undefined)?.code);
+  return Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'STORE_UNAVAILABLE';
+}
+
 /** FEATURE_NOT_FOUND, for a feature, or a group and the like, of that name. */
 export function notFound(feature: string): HanoiError {
   const maker = makerOf(...readName(feature));

@@ -1,6 +1,7 @@
 import type { ChangeEvent, Health } from './backends/backend.js';
 import { HanoiError, shown } from './errors.js';
 import type { Exposure } from './exposure.js';
+import type { Observers } from './observers.js';
 import type { Kind } from './stored-name.js';
 
 /** What `rollout.on` takes: an event's name and what its listeners are given. */
@@ -55,6 +56,8 @@ export class Events {
   };
   private readonly reported = new Map<string, number>();
 
+  constructor(private readonly observers: Observers) {}
+
   /** The set of those that listen to this event. INVALID_ARGUMENT for another name. */
   of<Name extends EventName>(name: Name): Set<Listener<Name>> {
     if (!Object.hasOwn(this.listeners, name)) {
@@ -66,8 +69,9 @@ export class Events {
     return this.listeners[name];
   }
 
-  /** Emits `error`, or `corrupt`, for the first report of its kind in a while. */
+  /** Tells observers, and emits `error`, or `corrupt`, for the first report of its kind in a while. */
   report(error: HanoiError, name: 'error' | 'corrupt' = 'error'): void {
+    this.observers.failed(error);
     const key = `${name}/${error.code}/${String(error.feature)}/${error.message}`;
     const now = performance.now();
     const last = this.reported.get(key);

@@ -48,6 +48,8 @@ export interface Chooser {
   decide(subject: unknown): Promise<Decision>;
   /** `variantOf` gives what was used, where that is not the decided variant; null: nothing of it. */
   use(subject: unknown, variantOf?: VariantUsed): Promise<Decision>;
+  /** Marks what was chosen before. */
+  used(subject: unknown, variantOf: VariantUsed): Promise<unknown>;
   current(): unknown;
 }
 
@@ -87,7 +89,7 @@ export function handleOf<Table extends Implementations, Args extends unknown[]>(
     async used(name: string, ...args: Args) {
       if (!table.has(name)) throw invalid('the name of one of the implementations', name);
       // The default also stands for off, and for variants of which there is no implementation.
-      await chooser.use(subjectOf(args), (decision) =>
+      await chooser.used(subjectOf(args), (decision) =>
         nameIn(decision) === name ? decision.variant : name,
       );
     },

@@ -62,6 +62,7 @@ export type {
   Implementations,
   ImplementationsOptions,
 } from './implementations.js';
+export type { Observer, WriteKind } from './observers.js';
 export type {
   Bucket,
   BucketOptions,

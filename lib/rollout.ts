@@ -72,6 +72,7 @@ import {
   type TakingTheSame,
 } from './implementations.js';
 import { Members } from './members.js';
+import { type Observer, Observers } from './observers.js';
 import { currentOverrides } from './overrides.js';
 import { Population } from './population.js';
 import { type Preview, type PreviewOptions, preview } from './preview.js';
@@ -132,7 +133,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly checks: Checks;
   private readonly uses: Uses;
   private readonly surroundings: Surroundings;
-  private readonly events = new Events();
+  private readonly observers = new Observers((error) => this.events.report(error));
+  private readonly events = new Events(this.observers);
   private readonly definitions = new Definitions((error) => this.events.report(error));
   private readonly unwatch: () => void;
   /** What changes of it: one with those that `as` gives, which are this one for other actors. */
@@ -165,7 +167,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     }
     this.source = backend;
     this.unwatch = backend.watch((event) => this.heard(event));
-    this.writer = new Writer(backend);
+    this.writer = new Writer(backend, this.observers);
     this.surroundings = {
       identify: identify as Identify,
       now,
@@ -173,9 +175,10 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       segmentOf: (segment, subject) => this.definitions.segmentOf(segment, subject),
       unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
     };
-    const { surroundings, events } = this;
-    this.checks = new Checks(backend, surroundings, events, { unknownFeature, defaults: answers });
-    const writable = 'write' in backend ? (backend as Backend) : undefined;
+    const { surroundings, events, observers } = this;
+    const fallbacks = { unknownFeature, defaults: answers };
+    this.checks = new Checks(backend, surroundings, events, observers, fallbacks);
+    const writable = 'write' in backend ? observers.writesOf(backend as Backend) : undefined;
     this.uses = new Uses(this.checks, writable, surroundings, events);
     this.population = new Population(backend, this.writer, this.surroundings);
   }
@@ -278,7 +281,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   ): Promise<void> {
     if (typeof variant !== 'string') throw invalid('the name of a variant', variant);
     const who = arguments.length > 2 ? subject : currentSubject();
-    await this.uses.use(name, who, () => variant);
+    await this.uses.used(name, who, () => variant);
   }
 
   /**
@@ -952,6 +955,14 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return this;
   }
 
+  /**
+   * Tells an observer of all that this rollout does in this process, for metrics, until the returned
+   * function is called or the rollout closed. While there is none it costs nothing. INVALID_ARGUMENT.
+   */
+  observe(observer: Observer): () => void {
+    return this.observers.add(observer);
+  }
+
   /** How the store does, and how old what checks are answered from can be. No I/O. */
   health(): Health {
     return this.source.health();
@@ -981,6 +992,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   private async shut(): Promise<void> {
     this.checks.isClosed = true;
+    this.observers.close();
     this.life.unsubscribe?.();
     this.unwatch();
     await this.source.close();
@@ -1022,13 +1034,18 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     return {
       decide: async (subject) => this.checks.answer(name, subject),
       use: (subject, variantOf) => this.uses.use(name, subject, variantOf),
+      used: (subject, variantOf) => this.uses.used(name, subject, variantOf),
       current: currentSubject,
     };
   }
 
   private heard({ kind, health, cause }: HealthEvent): void {
-    if (kind !== 'corrupt' && kind !== 'error') this.events.emit(kind, Object.freeze(health));
-    else if (cause !== undefined) this.events.report(cause, kind);
+    if (kind === 'corrupt' || kind === 'error') {
+      if (cause !== undefined) this.events.report(cause, kind);
+      return;
+    }
+    if (cause !== undefined) this.observers.failed(cause);
+    this.events.emit(kind, Object.freeze(health));
   }
 
   private unreadable(feature: string, cause: unknown): void {

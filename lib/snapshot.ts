@@ -14,6 +14,8 @@ export class Snapshot<Features extends FeatureMap = AnyFeatures> {
   constructor(
     private readonly decisions: ReadonlyMap<string, Decision>,
     private readonly unknown: (name: string) => Decision,
+    /** Called with each decision that somebody is given. */
+    private readonly given: (decision: Decision) => void,
   ) {}
 
   isEnabled(name: NameOf<Features>): boolean {
@@ -53,7 +55,9 @@ export class Snapshot<Features extends FeatureMap = AnyFeatures> {
   }
 
   private decision(name: string): Decision {
-    return this.decisions.get(name) ?? this.unknown(name);
+    const decision = this.decisions.get(name) ?? this.unknown(name);
+    this.given(decision);
+    return decision;
   }
 }
 

@@ -46,15 +46,25 @@ export class Uses {
    */
   async use(name: string, subject: unknown, variantOf: VariantUsed = variantIn): Promise<Decision> {
     const { checks } = this;
-    const pin = pinnedFor<Snapshot>(checks, subject);
-    const instead = (cause: unknown) => pin?.decide(name) ?? checks.unavailable(name, cause);
+    const isPinned = pinnedFor(checks, subject) !== undefined;
+    const decision = await this.used(name, subject, variantOf);
+    // A snapshot tells of what it gives itself.
+    if (!isPinned) checks.given(decision);
+    return decision;
+  }
+
+  /** The same, where nobody is given the decision: it was given before. */
+  async used(name: string, subject: unknown, variantOf: VariantUsed): Promise<Decision> {
+    const { checks } = this;
+    const pinned = pinnedFor<Snapshot>(checks, subject)?.decide(name);
+    const instead = (cause: unknown) => pinned ?? checks.unavailable(name, cause);
     let view: View;
     try {
       view = await checks.viewOf(name, subject);
     } catch (cause) {
       return instead(cause);
     }
-    const decision = pin?.decide(name) ?? checks.decideFinally(view, name, subject);
+    const decision = pinned ?? checks.decideFinally(view, name, subject);
     const variant = variantOf(decision);
     if (variant === null) return decision;
     return this.marked(decision, view, subject, variant).catch(instead);

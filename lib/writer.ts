@@ -28,6 +28,7 @@ import {
   notFound,
   outcomeUnknown,
 } from './errors.js';
+import type { Observers } from './observers.js';
 import { POPULATION } from './stored-name.js';
 
 export interface WriteOptions {
@@ -93,17 +94,18 @@ export class Writer {
 
   constructor(
     private readonly source: Source,
+    private readonly observers: Observers,
     /** Who writes, where a write doesn't say. */
     private readonly actor: string | undefined = undefined,
     beside: Writer | undefined = undefined,
   ) {
-    this.backend = 'write' in source ? (source as Backend) : READ_ONLY;
+    this.backend = 'write' in source ? observers.writesOf(source as Backend) : READ_ONLY;
     this.queues = beside?.queues ?? new Map();
   }
 
   /** The same, for another actor. INVALID_ARGUMENT. */
   as(actor: string): Writer {
-    return new Writer(this.source, parseActor(actor), this);
+    return new Writer(this.source, this.observers, parseActor(actor), this);
   }
 
   async create(feature: Feature, options: WriteOptions, decidedBy?: DecidedBy): Promise<Feature> {
