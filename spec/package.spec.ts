@@ -136,8 +136,8 @@ describe('the packed package', () => {
 
     await write('package.json', '{ "name": "consumer", "private": true }');
     const quick = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-    const ioredis = 'ioredis@^5.11.1';
-    await run('npm', ['install', ...quick, `./${tarball.filename}`, ioredis], { cwd: folder });
+    const peers = ['ioredis@^5.11.1', 'prom-client@^15.1.3'];
+    await run('npm', ['install', ...quick, `./${tarball.filename}`, ...peers], { cwd: folder });
 
     const installed = await readFile(join(folder, 'node_modules/hanoi/package.json'), 'utf8');
     entryPoints = Object.keys(JSON.parse(installed).exports)
@@ -394,9 +394,9 @@ describe('the packed package', () => {
     expect(await node('ends.mjs')).toBe(true);
   });
 
-  it('loads neither ioredis nor hono with its core', async () => {
+  it('loads neither ioredis, hono nor prom-client with its core', async () => {
     // In their place stands what tells that it was loaded.
-    for (const name of ['ioredis', 'hono']) {
+    for (const name of ['ioredis', 'hono', 'prom-client']) {
       const place = join(folder, 'node_modules', name);
       await rm(place, { recursive: true, force: true });
       await mkdir(place, { recursive: true });
@@ -415,9 +415,13 @@ describe('the packed package', () => {
         const byCore = [...(globalThis.loaded ?? [])];
         require('ioredis');
         await import('hono/tiny');
+        require('prom-client');
         console.log(JSON.stringify({ byCore, byHand: globalThis.loaded.slice(byCore.length) }));
       });`,
     );
-    expect(await node('loaded.mjs')).toEqual({ byCore: [], byHand: ['ioredis', 'hono'] });
+    expect(await node('loaded.mjs')).toEqual({
+      byCore: [],
+      byHand: ['ioredis', 'hono', 'prom-client'],
+    });
   });
 });

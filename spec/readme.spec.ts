@@ -8,11 +8,13 @@ import fastify from 'fastify';
 import * as hono from 'hono';
 import * as ioredis from 'ioredis';
 import Koa from 'koa';
+import * as promClient from 'prom-client';
 import * as hanoiFile from '../lib/backends/file/index.js';
 import * as hanoiHttpSource from '../lib/backends/http-source/index.js';
 import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
+import * as hanoiMetrics from '../lib/metrics/index.js';
 import * as hanoiMiddleware from '../lib/middleware/index.js';
 import * as hanoiTesting from '../lib/testing/index.js';
 import { PAGES, program, README, serveUrls, snippets, textOf } from './readme.js';
@@ -65,6 +67,7 @@ describe.each(PAGES)('%s', (page) => {
       'hanoi/file': hanoiFile,
       'hanoi/http-source': hanoiHttpSource,
       'hanoi/import': hanoiImport,
+      'hanoi/metrics': hanoiMetrics,
       'hanoi/middleware': hanoiMiddleware,
       'hanoi/redis': hanoiRedis,
       'hanoi/testing': hanoiTesting,
@@ -74,6 +77,7 @@ describe.each(PAGES)('%s', (page) => {
       ioredis,
       koa: Koa,
       'node:timers/promises': timers,
+      'prom-client': promClient,
     };
     const served = await serveUrls();
     Object.assign(process.env, served.urls, { REDIS_URL: redis.server.url });
