@@ -8,7 +8,7 @@ import type { Events } from './events.js';
 import type { FeatureMap } from './feature-map.js';
 import type { Observers } from './observers.js';
 import { namesWith, overlaid, refuseUndefined } from './overrides.js';
-import { Snapshot } from './snapshot.js';
+import { type Decided, decisionIn, Snapshot } from './snapshot.js';
 import { isOfFeature } from './stored-name.js';
 
 /** What is answered where nothing decides. */
@@ -36,8 +36,12 @@ export class Checks {
 
   /** Every feature decided for one subject. */
   async snapshot<Features extends FeatureMap>(subject: unknown): Promise<Snapshot<Features>> {
-    const pin = pinnedFor<Snapshot<Features>>(this, subject);
-    if (pin !== undefined) return pin;
+    const decided = pinnedFor<Decided>(this, subject) ?? (await this.decided(subject));
+    return new Snapshot<Features>(decided, (decision) => this.given(decision));
+  }
+
+  /** The same, of which observers hear nothing, and whatever is pinned. */
+  async decided(subject: unknown): Promise<Decided> {
     let view = this.source.local;
     let decisions = this.decideAll(view, subject);
     try {
@@ -51,11 +55,10 @@ export class Checks {
         this.source.local?.get(name);
         return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
       };
-      return new Snapshot<Features>(decisions, unknown, (decision) => this.given(decision));
+      return { decisions, unknown };
     } catch (cause) {
-      const decisions = this.decideAll(undefined, subject);
       const unknown = (name: string) => this.unavailable(name, cause);
-      return new Snapshot<Features>(decisions, unknown, (decision) => this.given(decision));
+      return { decisions: this.decideAll(undefined, subject), unknown };
     }
   }
 
@@ -68,22 +71,17 @@ export class Checks {
   answer(name: string, subject: unknown): Decision | Promise<Decision> {
     return this.observers.isIdle
       ? this.answered(name, subject)
-      : this.observed(subject, () => this.answered(name, subject));
+      : this.observed(() => this.answered(name, subject));
   }
 
   /** The same at once. BACKEND_NOT_LOCAL. */
   answerNow(name: string, subject: unknown): Decision {
     return this.observers.isIdle
       ? this.answeredNow(name, subject)
-      : this.observed(subject, () => this.answeredNow(name, subject));
+      : this.observed(() => this.answeredNow(name, subject));
   }
 
-  private observed<Answer extends Decision | Promise<Decision>>(
-    subject: unknown,
-    answering: () => Answer,
-  ): Answer {
-    // A snapshot tells of what it gives itself.
-    if (pinnedFor(this, subject) !== undefined) return answering();
+  private observed<Answer extends Decision | Promise<Decision>>(answering: () => Answer): Answer {
     const { observers } = this;
     const startedAt = observers.isTimed() ? performance.now() : undefined;
     const tell = (decision: Decision, isLookup: boolean) => {
@@ -101,8 +99,8 @@ export class Checks {
 
   private answered(name: string, subject: unknown): Decision | Promise<Decision> {
     try {
-      const pin = pinnedFor<Snapshot>(this, subject);
-      if (pin !== undefined) return pin.decide(name);
+      const pin = pinnedFor<Decided>(this, subject);
+      if (pin !== undefined) return decisionIn(pin, name);
       const view = overlaid(this.source.local, name);
       // What a stale view does not hold, the source itself may still find out.
       if (view !== undefined && (view.stale === undefined || view.get(name) !== undefined)) {
@@ -172,8 +170,8 @@ export class Checks {
   }
 
   private answeredNow(name: string, subject: unknown): Decision {
-    const pin = pinnedFor<Snapshot>(this, subject);
-    if (pin !== undefined) return pin.decide(name);
+    const pin = pinnedFor<Decided>(this, subject);
+    if (pin !== undefined) return decisionIn(pin, name);
     const view = overlaid(this.source.local, name);
     if (view === undefined) {
       if (this.isClosed) return this.unavailable(name, undefined);

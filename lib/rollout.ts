@@ -1003,8 +1003,8 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     fn: () => unknown,
   ): Promise<unknown> {
     // Within a pin, this one starts anew.
-    const snapshot = await runAs(subject, () => this.snapshot(subject));
-    return runPinned(subject, this.checks, snapshot, fn);
+    const decided = await runAs(subject, () => this.checks.decided(subject));
+    return runPinned(subject, this.checks, decided, fn);
   }
 
   private pastOf(name: string, options: WriteOptions = {}): History {

@@ -9,11 +9,20 @@ export interface SnapshotEntry {
   readonly value?: Json;
 }
 
+/** Every feature decided for one subject at one moment, and what is answered of others. */
+export interface Decided {
+  readonly decisions: ReadonlyMap<string, Decision>;
+  readonly unknown: (name: string) => Decision;
+}
+
+export function decisionIn({ decisions, unknown }: Decided, name: string): Decision {
+  return decisions.get(name) ?? unknown(name);
+}
+
 /** Every feature decided for one subject at one moment: synchronous, and unchanging. */
 export class Snapshot<Features extends FeatureMap = AnyFeatures> {
   constructor(
-    private readonly decisions: ReadonlyMap<string, Decision>,
-    private readonly unknown: (name: string) => Decision,
+    private readonly decided: Decided,
     /** Called with each decision that somebody is given. */
     private readonly given: (decision: Decision) => void,
   ) {}
@@ -43,7 +52,7 @@ export class Snapshot<Features extends FeatureMap = AnyFeatures> {
   /** By feature name; nothing of the rules behind the answers. */
   toJSON(): Record<string, SnapshotEntry> {
     return Object.fromEntries(
-      Array.from(this.decisions, ([name, { enabled, variant, value }]) => [
+      Array.from(this.decided.decisions, ([name, { enabled, variant, value }]) => [
         name,
         {
           enabled,
@@ -55,7 +64,7 @@ export class Snapshot<Features extends FeatureMap = AnyFeatures> {
   }
 
   private decision(name: string): Decision {
-    const decision = this.decisions.get(name) ?? this.unknown(name);
+    const decision = decisionIn(this.decided, name);
     this.given(decision);
     return decision;
   }

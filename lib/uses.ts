@@ -17,7 +17,7 @@ import type { Events } from './events.js';
 import type { Exposure } from './exposure.js';
 import type { VariantUsed } from './implementations.js';
 import { Recent } from './recent.js';
-import type { Snapshot } from './snapshot.js';
+import { type Decided, decisionIn } from './snapshot.js';
 
 /** Uses remembered by one process, so that each is told and marked once: some MB. */
 const MOST_REMEMBERED = 50_000;
@@ -45,18 +45,16 @@ export class Uses {
    * another one before. Never throws, and rejects only for `refuseUndefined`.
    */
   async use(name: string, subject: unknown, variantOf: VariantUsed = variantIn): Promise<Decision> {
-    const { checks } = this;
-    const isPinned = pinnedFor(checks, subject) !== undefined;
     const decision = await this.used(name, subject, variantOf);
-    // A snapshot tells of what it gives itself.
-    if (!isPinned) checks.given(decision);
+    this.checks.given(decision);
     return decision;
   }
 
   /** The same, where nobody is given the decision: it was given before. */
   async used(name: string, subject: unknown, variantOf: VariantUsed): Promise<Decision> {
     const { checks } = this;
-    const pinned = pinnedFor<Snapshot>(checks, subject)?.decide(name);
+    const pin = pinnedFor<Decided>(checks, subject);
+    const pinned = pin && decisionIn(pin, name);
     const instead = (cause: unknown) => pinned ?? checks.unavailable(name, cause);
     let view: View;
     try {

@@ -51,8 +51,13 @@ const ASKING: [string, (rollout: Rollout) => unknown][] = [
   ['a snapshot', async (rollout) => (await rollout.snapshot('ann')).isEnabled('chat')],
   ['a pin', (rollout) => pinned(rollout, () => rollout.isEnabled('chat'))],
   ['a pin, at once', (rollout) => pinned(rollout, () => rollout.isEnabledSync('chat'))],
+  ['a pin, by a snapshot', (rollout) => pinned(rollout, () => snapshotOf(rollout))],
   ['a pin, by a use', (rollout) => pinned(rollout, () => rollout.use('chat'))],
 ];
+
+async function snapshotOf(rollout: Rollout) {
+  return (await rollout.snapshot()).variant('chat');
+}
 
 function processor(rollout: Rollout) {
   const table = { a: () => 1, b: () => 2 };
@@ -81,20 +86,28 @@ describe('given an observer', () => {
     await rollout.preview('chat', { percentage: 50 }, ['ann', 'bob']);
     await rollout.used('chat', 'a', 'ann');
     await processor(rollout).used('a');
+    await pinned(rollout, async () => {
+      await rollout.snapshot();
+      await rollout.used('chat', 'a');
+    });
     expect(seen.decisions).toEqual([]);
   });
 
   it('is told how long those took that it wants timed', async () => {
     const rollout = await rolloutWithChat();
-    rollout.observe(seeing());
     const seen = seeing(true);
     rollout.observe(seen);
+    // Who doesn't want it changes nothing, nor who wants it too: each is asked, as some count.
+    rollout.observe(seeing());
+    let asked = 0;
+    rollout.observe({ ...seeing(), isTimed: () => ++asked < 0 });
     rollout.isEnabledSync('chat', 'ann');
     await rollout.isEnabled('chat', 'ann');
     expect(seen.decisions).toEqual([
       ['chat', 'STATIC', true],
       ['chat', 'STATIC', true],
     ]);
+    expect(asked).toBe(2);
   });
 
   it('is told of each write and how it ended, whoever made it', async () => {
