@@ -169,6 +169,39 @@ describe('given a rollout whose metrics are registered', () => {
   });
 });
 
+describe('given a store that does not answer', () => {
+  it('counts errors for each check, and under its name only what was decided before', async () => {
+    const backend = new RedisBackend(client, { namespace: 'outage' });
+    const rollout = new Rollout(backend, { defaults: { first: 'a' } });
+    try {
+      const registry = new Registry();
+      registerMetrics(rollout, registry);
+      await rollout.addFeature('seen', { percentage: 100 });
+      await rollout.isEnabled('seen', 'ann');
+      server.signal('SIGSTOP');
+      await Promise.all(
+        ['seen', 'first', ...Array.from({ length: 50 }, (_, n) => `guess-${n}`)].map((name) =>
+          rollout.isEnabled(name, 'ann'),
+        ),
+      );
+      expect(await samplesOf(registry, 'hanoi_decisions_total')).toEqual([
+        ['(unknown) |  | false | ERROR', 50],
+        ['(unknown) |  | true | ERROR', 1],
+        ['seen |  | true | STALE', 1],
+        ['seen |  | true | STATIC', 1],
+      ]);
+      const errors = await samplesOf(registry, 'hanoi_errors_total');
+      expect(errors.every(([code]) => String(code).startsWith('STORE_'))).toBe(true);
+      const count = errors.reduce((sum, [, value]) => sum + Number(value), 0);
+      // One for each check that was left without an answer, and those of the store itself.
+      expect(count).toBeGreaterThanOrEqual(51);
+    } finally {
+      server.signal('SIGCONT');
+      await rollout.close();
+    }
+  });
+});
+
 describe('given a replica of a store', () => {
   it('tells how old it is, whether the store answers, and which revision it has', async () => {
     const [one, two] = [1, 2].map(() => {
