@@ -1,0 +1,2 @@
+export type { ProvidedRollout } from './provided-rollout.js';
+export { HanoiProvider, type HanoiProviderOptions } from './provider.js';
