@@ -310,7 +310,7 @@ describe('given a provider in another state', () => {
 
   it('is stale while a replica answers by what it knew, and ready when Redis is back', async () => {
     const server = await RedisServer.start(['--appendonly', 'yes']);
-    const redis = new Redis(server.url);
+    const redis = new Redis(server.url, { lazyConnect: true });
     redis.on('error', () => {});
     const backend = new ReplicaBackend(new RedisBackend(redis), { maxStaleMs: 2_000 });
     const rollout = new Rollout(backend);

@@ -388,7 +388,7 @@ describe('given a rollout on Redis', () => {
   let server: RedisServer | undefined;
   let redis: Redis;
   const connect = (port: number) => {
-    redis = new Redis(port, '127.0.0.1', { retryStrategy: () => 50 });
+    redis = new Redis(port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => 50 });
     redis.on('error', () => {});
     return new RedisBackend(redis);
   };
