@@ -136,7 +136,7 @@ describe('the packed package', () => {
 
     await write('package.json', '{ "name": "consumer", "private": true }');
     const quick = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-    const peers = ['ioredis@^5.11.1', 'prom-client@^15.1.3'];
+    const peers = ['ioredis@^5.11.1', 'prom-client@^15.1.3', '@openfeature/server-sdk@^1.23.0'];
     await run('npm', ['install', ...quick, `./${tarball.filename}`, ...peers], { cwd: folder });
 
     const installed = await readFile(join(folder, 'node_modules/hanoi/package.json'), 'utf8');
@@ -394,9 +394,10 @@ describe('the packed package', () => {
     expect(await node('ends.mjs')).toBe(true);
   });
 
-  it('loads neither ioredis, hono nor prom-client with its core', async () => {
+  it('loads neither ioredis, hono, prom-client nor OpenFeature with its core', async () => {
     // In their place stands what tells that it was loaded.
-    for (const name of ['ioredis', 'hono', 'prom-client']) {
+    const names = ['ioredis', 'hono', 'prom-client', '@openfeature/server-sdk'];
+    for (const name of names) {
       const place = join(folder, 'node_modules', name);
       await rm(place, { recursive: true, force: true });
       await mkdir(place, { recursive: true });
@@ -416,12 +417,10 @@ describe('the packed package', () => {
         require('ioredis');
         await import('hono/tiny');
         require('prom-client');
+        require('@openfeature/server-sdk');
         console.log(JSON.stringify({ byCore, byHand: globalThis.loaded.slice(byCore.length) }));
       });`,
     );
-    expect(await node('loaded.mjs')).toEqual({
-      byCore: [],
-      byHand: ['ioredis', 'hono', 'prom-client'],
-    });
+    expect(await node('loaded.mjs')).toEqual({ byCore: [], byHand: names });
   });
 });

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as timers from 'node:timers/promises';
+import * as openfeature from '@openfeature/server-sdk';
 import { transformSync } from '@swc/core';
 import express from 'express';
 import fastify from 'fastify';
@@ -16,6 +17,7 @@ import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
 import * as hanoiMetrics from '../lib/metrics/index.js';
 import * as hanoiMiddleware from '../lib/middleware/index.js';
+import * as hanoiOpenFeature from '../lib/openfeature/index.js';
 import * as hanoiTesting from '../lib/testing/index.js';
 import { PAGES, program, README, serveUrls, snippets, textOf } from './readme.js';
 import { useRedis } from './redis-server.js';
@@ -69,6 +71,7 @@ describe.each(PAGES)('%s', (page) => {
       'hanoi/import': hanoiImport,
       'hanoi/metrics': hanoiMetrics,
       'hanoi/middleware': hanoiMiddleware,
+      'hanoi/openfeature': hanoiOpenFeature,
       'hanoi/redis': hanoiRedis,
       'hanoi/testing': hanoiTesting,
       express,
@@ -76,6 +79,7 @@ describe.each(PAGES)('%s', (page) => {
       hono,
       ioredis,
       koa: Koa,
+      '@openfeature/server-sdk': openfeature,
       'node:timers/promises': timers,
       'prom-client': promClient,
     };
