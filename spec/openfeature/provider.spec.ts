@@ -436,13 +436,60 @@ describe('given a rollout on Redis', () => {
     }
   }, 30_000);
 
+  it('is stale while Redis, asked each time, is away', async () => {
+    server = await RedisServer.start(['--appendonly', 'yes']);
+    const rollout = new Rollout(connect(server.port));
+    const become = (status: ProviderStatus) =>
+      until(async () => {
+        await client.getBooleanValue('chat', false);
+        return client.providerStatus === status;
+      });
+    try {
+      await rollout.addFeature('chat', { percentage: 100 });
+      await OpenFeature.setProviderAndWait(new HanoiProvider(rollout));
+      await client.getBooleanValue('chat', false);
+      await server.kill();
+      await become(ProviderStatus.STALE);
+      const expected = {
+        value: true,
+        reason: 'STALE',
+        flagMetadata: { code: 'STORE_UNAVAILABLE' },
+      };
+      expect(await client.getBooleanDetails('chat', false)).toMatchObject(expected);
+      await server.restart();
+      await become(ProviderStatus.READY);
+    } finally {
+      await end(rollout);
+    }
+  }, 30_000);
+
+  it('tells of another store in the place of the first, and is ready with that one', async () => {
+    server = await RedisServer.start();
+    const rollout = new Rollout(connect(server.port));
+    const other = new Rollout(new RedisBackend(redis));
+    try {
+      await rollout.addFeature('chat', { percentage: 100 });
+      await OpenFeature.setProviderAndWait(new HanoiProvider(rollout));
+      await client.getBooleanValue('chat', false);
+      const events = heard(ProviderEvents.Error);
+      await redis.flushall();
+      await other.addFeature('search', { percentage: 100 });
+      expect(await client.getBooleanValue('search', false)).toBe(true);
+      expect(events).toHaveLength(1);
+      expect(client.providerStatus).toBe(ProviderStatus.READY);
+    } finally {
+      await other.close();
+      await end(rollout);
+    }
+  }, 30_000);
+
   it('begins stale where Redis has gone before', async () => {
     server = await RedisServer.start();
     const rollout = new Rollout(new ReplicaBackend(connect(server.port), { maxStaleMs: 2_000 }));
     try {
       await rollout.addFeature('chat', { percentage: 100 });
       await server.kill();
-      await until(() => rollout.health().state !== 'ready');
+      await until(() => rollout.health().state === 'stale');
       const events = heard(ProviderEvents.Stale);
       await OpenFeature.setProviderAndWait(new HanoiProvider(rollout, { readyTimeoutMs: 100 }));
       await until(() => events.length > 0);
@@ -459,8 +506,10 @@ describe('given a rollout on Redis', () => {
     try {
       const provider = new HanoiProvider(rollout, { readyTimeoutMs: 100 });
       await OpenFeature.setProviderAndWait(provider).catch(() => {});
-      const expected = { value: true, reason: 'STALE' };
-      expect(await client.getBooleanDetails('chat', false)).toMatchObject(expected);
+      const { value, reason, flagMetadata } = await client.getBooleanDetails('chat', false);
+      expect([value, reason]).toEqual([true, 'STALE']);
+      // Its age is not known, which no number says.
+      expect(Object.keys(flagMetadata).sort()).toEqual(['code', 'detail', 'enabled']);
     } finally {
       await end(rollout);
     }
