@@ -16,8 +16,7 @@ import type { Feature } from './domain/feature.js';
 import { parseName, refused } from './domain/parse.js';
 import { isoOf } from './domain/ramp.js';
 import { amendFeature, parseFeature } from './domain/validate.js';
-import { notFound } from './errors.js';
-import { isOfFeature, readName, storedName } from './stored-name.js';
+import { readName, storedName } from './stored-name.js';
 import type { WriteOptions, Writer } from './writer.js';
 
 /** An experiment, and how it goes. */
@@ -133,9 +132,8 @@ export class Experiments {
     const { features } = await this.source.loadAll();
     const found: Experiment[] = [];
     for (const [stored, { feature }] of features) {
-      if (isOfFeature(stored) || feature === undefined) continue;
       const [kind, name] = readName(stored);
-      if (kind === 'experiment') found.push(experimentOf(name, feature));
+      if (kind === 'experiment' && feature !== undefined) found.push(experimentOf(name, feature));
     }
     return found.sort((one, other) => (one.name < other.name ? -1 : 1));
   }
@@ -160,8 +158,8 @@ export class Experiments {
         throw refused(`arms[${at}].features.${feature}`, 'to be one of its variants', gives);
       }
       for (const name of experiments) {
+        if (name === experiment.name) continue;
         const key = storedName('experiment', name);
-        if (name === experiment.name || beside.has(key)) continue;
         const document = await this.source.load(key);
         beside.set(key, document?.head);
         if (document?.feature === undefined) continue;
@@ -239,12 +237,7 @@ export class Experiments {
   }
 
   private async load(name: string): Promise<Feature> {
-    parseName(name, 'name');
-    const stored = storedName('experiment', name);
-    const document = await this.source.load(stored);
-    if (document === undefined) throw notFound(stored);
-    if (document.problem !== undefined) throw document.problem;
-    return document.feature;
+    return this.writer.load(storedName('experiment', parseName(name, 'name')));
   }
 }
 

@@ -1,14 +1,11 @@
-import type { Source } from './backends/backend.js';
 import { parseId } from './domain/parse.js';
 import { type Identify, type Subject, subjectId } from './domain/subject.js';
-import { notFound } from './errors.js';
 import { isMany, type Subjects } from './subjects.js';
 import type { MembersOptions, Writer } from './writer.js';
 
 /** Lets subjects in and out as members, by the ids under which a feature knows them. */
 export class Members {
   constructor(
-    private readonly source: Source,
     private readonly writer: Writer,
     private readonly identify: Identify,
   ) {}
@@ -47,10 +44,7 @@ export class Members {
         continue;
       }
       if (!known) {
-        const stored = await this.source.load(name);
-        if (stored === undefined) throw notFound(name);
-        if (stored.problem !== undefined) throw stored.problem;
-        key = stored.feature.subjectKey;
+        ({ subjectKey: key } = await this.writer.load(name));
         known = true;
       }
       yield parseId(subjectId(subject, key, this.identify), path);

@@ -1019,7 +1019,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   // These write as whoever this rollout is for.
   private get membership(): Members {
-    return new Members(this.source, this.writer, this.surroundings.identify);
+    return new Members(this.writer, this.surroundings.identify);
   }
 
   private get grouping(): Groups {

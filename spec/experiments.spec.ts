@@ -3,6 +3,7 @@ import { RedisBackend, RedisSetBackend } from '../lib/backends/redis/index.js';
 import {
   type ExperimentSettings,
   type Exposure,
+  type Feature,
   type HanoiError,
   MemoryBackend,
   ReplicaBackend,
@@ -258,6 +259,25 @@ describe.each(BACKENDS)('an experiment, on %s', (_, open) => {
     await rollout.stopExperiment('test');
     await rollout.updateExperiment('after', { from: new Date(now) });
     expect((await rollout.experiment('after'))?.state).toBe('live');
+  });
+
+  it('is refused over another one to which a feature refers that is not in it', async () => {
+    await rollout.addFeature('aside');
+    const about = (name: string) => [{ name: 'all', proportion: 1, features: { [name]: true } }];
+    await rollout.addExperiment('other', { ...TEST, arms: about('paging') });
+    // As a write leaves it that was cut off: a reference to what does not name it.
+    const { id, revision, ...document } = (await rollout.get('aside')) as Feature;
+    await backend.write({
+      name: 'aside',
+      expect: { id, revision },
+      document: { ...document, id, revision: revision + 1, experiments: ['other'] },
+    });
+    const both = [{ name: 'all', proportion: 1, features: { aside: true, paging: 'short' } }];
+    await expect(rollout.addExperiment('test', { ...TEST, arms: both })).rejects.toMatchObject({
+      code: 'INVALID_FEATURE',
+      path: 'arms[0].features.paging',
+    });
+    await rollout.addExperiment('test', { ...TEST, arms: about('aside') });
   });
 
   it('is refused by one of two writers that meet', async () => {
