@@ -10,7 +10,6 @@ import {
   HanoiError,
   hasCode,
   invalid,
-  notFound,
   outcomeUnknown,
   refuseUnknownOptions,
 } from './errors.js';
@@ -265,10 +264,8 @@ export class Population {
     return parseId(id, path);
   }
 
-  private async load(): Promise<Feature> {
-    const population = await this.find();
-    if (population === undefined) throw notFound(POPULATION);
-    return population;
+  private load(): Promise<Feature> {
+    return this.writer.load(POPULATION);
   }
 
   private async find(): Promise<Feature | undefined> {
