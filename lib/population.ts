@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Head, MEMBERS_PER_WRITE, type Source } from './backends/backend.js';
+import { batchesOf } from './batches.js';
 import { idUnder, type Surroundings } from './domain/decide.js';
 import type { Feature } from './domain/feature.js';
 import { parseId, parseWeight, refused } from './domain/parse.js';
@@ -117,7 +118,7 @@ export class Population {
     const { id } = this.known;
     let done = 0;
     let changed = 0;
-    for await (const batch of batchesOf(who)) {
+    for await (const batch of batchesOf(who, MEMBERS_PER_WRITE)) {
       changed += await this.allot(batch, weight, done, id);
       done += batch.length;
       onProgress?.({ done, changed });
@@ -133,7 +134,8 @@ export class Population {
     const { subjectKey } = await this.load();
     let done = 0;
     let changed = 0;
-    for await (const batch of batchesOf(isMany<Subject>(who) ? who : [who])) {
+    const subjects = isMany<Subject>(who) ? who : [who];
+    for await (const batch of batchesOf(subjects, MEMBERS_PER_WRITE)) {
       const ids = batch.map((subject, at) => this.idOf(subject, subjectKey, done + at));
       // One for all of it, by which it can be repeated whole.
       const own = { ...about, requestId: `${requestId}/${done}` };
@@ -288,16 +290,4 @@ function isPair(
   if (!Array.isArray(given)) return false;
   if (given.length === 2) return true;
   throw refused(`subjects[${place}]`, 'to be a subject, or [subject, weight]', given.length);
-}
-
-async function* batchesOf<Item>(
-  items: Iterable<Item> | AsyncIterable<Item>,
-): AsyncGenerator<readonly Item[]> {
-  let batch: Item[] = [];
-  for await (const item of items) {
-    if (batch.push(item) < MEMBERS_PER_WRITE) continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length > 0) yield batch;
 }

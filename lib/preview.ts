@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HeldFeature, Source, View } from './backends/backend.js';
+import { batchesOf } from './batches.js';
 import {
   type CompiledFeature,
   compile,
@@ -77,17 +78,10 @@ export async function preview(
   refuseNumber('ids', ids, 0);
   const previewing = new Previewing(change, source, surroundings, unknown);
   const tally = new Tally(ids);
-  let batch: unknown[] = [];
-  const flush = async () => {
+  for await (const batch of batchesOf(subjects, AT_ONCE)) {
     for (const outcome of await previewing.compare(batch)) tally.add(outcome);
-    batch = [];
     await nextTurn();
-  };
-  for await (const subject of subjects) {
-    batch.push(subject);
-    if (batch.length === AT_ONCE) await flush();
   }
-  if (batch.length > 0) await flush();
   return tally.result();
 }
 

@@ -14,6 +14,7 @@ import {
   type Write,
   type Written,
 } from './backends/backend.js';
+import { batchesOf } from './batches.js';
 import { withBucketsChosen } from './buckets.js';
 import { currentActor, parseActor } from './current-actor.js';
 import type { Feature } from './domain/feature.js';
@@ -279,7 +280,7 @@ export class Writer {
     let changed = 0;
     // One for all of it, by which it can be repeated whole.
     const { requestId = crypto.randomUUID(), ...about } = this.about(options);
-    for await (const batch of batchesOf(ids)) {
+    for await (const batch of orNone(batchesOf(ids, MEMBERS_PER_WRITE))) {
       const own = { ...about, requestId: `${requestId}/${done}` };
       const written: Written = await this.backend
         .write(membersWrite(name, expect, kind, batch, own))
@@ -441,14 +442,13 @@ function membersWrite(
 }
 
 /** At least one batch, so that none at all is still a write to a feature that must be there. */
-async function* batchesOf(ids: AsyncIterable<string>): AsyncGenerator<readonly string[]> {
-  let batch: string[] = [];
-  for await (const id of ids) {
-    if (batch.length === MEMBERS_PER_WRITE) {
-      yield batch;
-      batch = [];
-    }
-    batch.push(id);
+async function* orNone(
+  batches: AsyncIterable<readonly string[]>,
+): AsyncGenerator<readonly string[]> {
+  let hasSome = false;
+  for await (const batch of batches) {
+    hasSome = true;
+    yield batch;
   }
-  yield batch;
+  if (!hasSome) yield [];
 }
