@@ -44,6 +44,7 @@ export type {
   Serve,
   Variant,
 } from './domain/feature.js';
+export type { Leftover } from './domain/leftover.js';
 export type { RampPlan, RampSettings } from './domain/ramp.js';
 export type { RuleSettings } from './domain/rule.js';
 export type { SegmentTable } from './domain/segment-table.js';

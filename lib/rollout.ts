@@ -27,6 +27,7 @@ import type { Experiment, ExperimentSettings } from './domain/experiment.js';
 import { type Explanation, explain } from './domain/explain.js';
 import type { Feature, Ramp } from './domain/feature.js';
 import { instantOf } from './domain/instant.js';
+import type { Leftover } from './domain/leftover.js';
 import { rulesWithOverride, rulesWithoutOverride } from './domain/override.js';
 import { parseName, parsePercentage, refused } from './domain/parse.js';
 import { parsePattern } from './domain/pattern.js';
@@ -50,7 +51,7 @@ import {
   parseFeature,
 } from './domain/validate.js';
 import { HanoiError, invalid, notFound, refuseUnknownOptions } from './errors.js';
-import { type EventName, Events, type Listener } from './events.js';
+import { type EventName, Events, type Listener, type RolloutEvents } from './events.js';
 import { type ExperimentReport, Experiments } from './experiments.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
 import { type Group, Groups } from './groups.js';
@@ -71,6 +72,7 @@ import {
   type ImplementationsOptions,
   type TakingTheSame,
 } from './implementations.js';
+import { leftoversIn } from './leftovers.js';
 import { Members } from './members.js';
 import { type Observer, Observers } from './observers.js';
 import { currentOverrides } from './overrides.js';
@@ -704,16 +706,27 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     of: NameOf<Features> | Reference,
     options: Partial<HistoryOptions> = {},
   ): Promise<Change[]> {
-    const name = storedNameOf(of);
-    refuseUnknownOptions(options, ['limit', 'before', 'kind']);
-    const { limit = 50, ...others } = options;
-    if (!Number.isSafeInteger(limit) || limit < 0) {
-      throw invalid('`limit` to be a whole number from 0', limit);
-    }
-    if (![undefined, 'documents', 'members'].includes(others.kind)) {
-      throw invalid("`kind` to be 'documents' or 'members'", others.kind);
-    }
-    return this.source.history(name, { limit, ...others });
+    return this.source.history(storedNameOf(of), historyOptions(options));
+  }
+
+  /**
+   * The changes of all features, groups, experiments and the population, the newest first, each named
+   * as `change` events name it. The same options as `history`. INVALID_ARGUMENT.
+   */
+  async log(options: Partial<HistoryOptions> = {}): Promise<(Change & RolloutEvents['change'])[]> {
+    const changes = await this.source.log(historyOptions(options));
+    return changes.map((change) => {
+      const [of, name] = readName(change.name);
+      return { ...change, of, name };
+    });
+  }
+
+  /**
+   * The features that can go from the code, or have to be looked at, by name: past `data.expiresAt`,
+   * or for 30 days on for everyone or for nobody. One can be there for two reasons.
+   */
+  leftovers(): Promise<Leftover[]> {
+    return attempt(() => leftoversIn(this.source, this.surroundings.now()));
   }
 
   /**
@@ -1130,6 +1143,19 @@ function storedNameOf(given: string | Reference): string {
     throw invalid("the name of a feature, or one like { of: 'group', name: 'friends' }", given);
   }
   return of === 'feature' ? name : storedName(of, name);
+}
+
+/** INVALID_ARGUMENT. */
+function historyOptions(options: Partial<HistoryOptions>): HistoryOptions {
+  refuseUnknownOptions(options, ['limit', 'before', 'kind']);
+  const { limit = 50, ...others } = options;
+  if (!Number.isSafeInteger(limit) || limit < 0) {
+    throw invalid('`limit` to be a whole number from 0', limit);
+  }
+  if (![undefined, 'documents', 'members'].includes(others.kind)) {
+    throw invalid("`kind` to be 'documents' or 'members'", others.kind);
+  }
+  return { limit, ...others };
 }
 
 function presentPercentage(percentage: number | Ramp, now: number): number {

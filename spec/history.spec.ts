@@ -59,6 +59,24 @@ describe.each(BACKENDS)('the past on %s', (_, open) => {
   });
   afterEach(() => rollout.close());
 
+  it('has one log of everything, the newest first, as `change` events name it', async () => {
+    await rollout.addFeature('chat', {}, { actor: 'alice', note: 'launch' });
+    await rollout.addToGroup('friends', ['ann', 'bob']);
+    await rollout.setPercentage('chat', 20);
+    const log = await rollout.log();
+    expect(log.map(({ of, name, kind }) => `${of} ${name} ${kind}`)).toEqual([
+      'feature chat updated',
+      'group friends members',
+      'group friends created',
+      'feature chat created',
+    ]);
+    expect(log.at(-1)).toMatchObject({ actor: 'alice', note: 'launch', after: { percentage: 0 } });
+    const before = log[1]?.id;
+    expect(await rollout.log({ before, limit: 1 })).toEqual(log.slice(2, 3));
+    expect(await rollout.log({ kind: 'members' })).toEqual([log[1]]);
+    await expect(rollout.log({ limit: -1 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
   describe('a rollback to a revision', () => {
     it('brings back the document, and leaves the members', async () => {
       await rollout.addFeature('chat', { percentage: 5, data: { owner: 'a' } });
