@@ -7,7 +7,10 @@ import type {
   Source,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
+import { readOnly } from './backends/read-only.js';
 import { Checks } from './checks.js';
+import { contentsOf } from './contents.js';
+import { type CopyOptions, type CopyReport, copyFeatures } from './copy-features.js';
 import { actAs, parseActor } from './current-actor.js';
 import { currentSubject, runAs, runPinned } from './current-user.js';
 import {
@@ -840,8 +843,32 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     }
     const writer = this.writer.as(actor);
     const population = new Population(this.source, writer, this.surroundings);
-    const own = { writer, population };
-    return Object.assign(Object.create(Object.getPrototypeOf(this)), this, own);
+    return this.with({ writer, population });
+  }
+
+  /**
+   * The same rollout, through which nothing can be written: READ_ONLY. For what is open to others. To
+   * close one closes both.
+   */
+  readOnly(): this {
+    const source = readOnly(this.source);
+    const writer = new Writer(source, this.observers);
+    const population = new Population(source, writer, this.surroundings);
+    const uses = new Uses(this.checks, undefined, this.surroundings, this.events);
+    return this.with({ source, writer, population, uses });
+  }
+
+  /**
+   * All there is now as one text, as `MemoryBackend`, `FileBackend` and `HttpSource` read it; not the
+   * history. The same text as long as nothing changes. STORE_DENIED for more than can be read again.
+   */
+  contents(): Promise<string> {
+    return contentsOf(this.source);
+  }
+
+  /** Copies features with their members, and what they go by, from a source to here: as `copyFeatures`. */
+  copyFrom(from: Source, options: CopyOptions = {}): Promise<CopyReport> {
+    return copyFeatures(from, this.source as Backend, options);
   }
 
   /**
@@ -1001,6 +1028,11 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** This one, with some of its parts replaced. */
+  private with(parts: object): this {
+    return Object.assign(Object.create(Object.getPrototypeOf(this)), this, parts);
   }
 
   private async shut(): Promise<void> {
