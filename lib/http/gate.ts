@@ -1,0 +1,122 @@
+import { parseActor } from '../current-actor.js';
+import type { Arrival } from './arrival.js';
+import { type Caller, type Credentials, isAccess, reaches, tokenIn } from './credentials.js';
+import type { Origins } from './origins.js';
+import { Refusal } from './problem.js';
+import type { RateLimit } from './rate-limit.js';
+import type { Needed } from './route.js';
+import type { Sessions } from './sessions.js';
+
+/** What a gate lets in by, beside tokens. */
+interface Policy {
+  readonly isReadOnly: boolean;
+  readonly authorize:
+    | ((request: Request) => Caller | undefined | Promise<Caller | undefined>)
+    | undefined;
+  readonly anonymous: 'evaluate' | 'read' | undefined;
+  readonly proxies: number;
+}
+
+/** Who may come in: what every request passes, whatever it asks for. */
+export class Gate {
+  constructor(
+    private readonly policy: Policy,
+    private readonly credentials: Credentials,
+    readonly sessions: Sessions,
+    private readonly origins: Origins,
+    private readonly failures: RateLimit,
+    private readonly writes: RateLimit,
+  ) {}
+
+  /**
+   * Who asks, if that is needed, and may; UNAUTHENTICATED, FORBIDDEN, MISDIRECTED, READ_ONLY,
+   * TOO_MANY_REQUESTS.
+   */
+  async admit(
+    request: Request,
+    env: Arrival,
+    needed: Needed,
+    writes: boolean,
+  ): Promise<Caller | undefined> {
+    const host = hostOf(request);
+    this.origins.refuseHost(host);
+    this.origins.isShared(request, host, writes);
+    if (writes && this.policy.isReadOnly) {
+      throw new Refusal('READ_ONLY', 'This is in read-only mode: there is no write here.');
+    }
+    if (needed === 'nobody') return undefined;
+    const found = this.callerBySecret(request) ?? this.policy.authorize?.(request);
+    const caller = found instanceof Promise ? await found : found;
+    if (caller === undefined) return this.anonymous(request, env, needed);
+    if (!reaches(caller, needed)) {
+      throw new Refusal('FORBIDDEN', `This needs a credential for ${needed}, which this is not.`);
+    }
+    if (writes) {
+      const wait = this.writes.take(caller.actor);
+      if (wait !== undefined) throw tooMany(wait);
+    }
+    return caller;
+  }
+
+  /** Whom the token, or the session, of a request is of. */
+  callerBySecret(request: Request): Caller | undefined {
+    const token = tokenIn(request.headers);
+    // A token that is sent is what counts, also if it is wrong.
+    if (token !== undefined) return this.credentials.callerOf(token);
+    return this.sessions.callerOf(request.headers.get('cookie'));
+  }
+
+  /** Whose token this is, that was typed into a form. UNAUTHENTICATED, TOO_MANY_REQUESTS. */
+  callerByToken(token: string, env: Arrival, request: Request): Caller {
+    const caller = this.credentials.callerOf(token);
+    return caller ?? this.refuse(request, env);
+  }
+
+  private anonymous(request: Request, env: Arrival, needed: Needed): Caller {
+    const { anonymous } = this.policy;
+    const carriesNone = tokenIn(request.headers) === undefined;
+    if (anonymous !== undefined && carriesNone) {
+      const caller = { access: anonymous, actor: 'anonymous' };
+      if (reaches(caller, needed as typeof anonymous)) return caller;
+    }
+    // To ask without any is no attempt to guess one.
+    if (carriesNone) throw unauthenticated();
+    return this.refuse(request, env);
+  }
+
+  private refuse(request: Request, env: Arrival): never {
+    const wait = this.failures.take(this.addressOf(request, env));
+    if (wait !== undefined) throw tooMany(wait);
+    throw unauthenticated();
+  }
+
+  /** The other end; behind proxies, whom the outermost of them has seen. */
+  private addressOf({ headers }: Request, { address = 'unknown' }: Arrival): string {
+    const { proxies } = this.policy;
+    if (proxies === 0) return address;
+    const forwarded = headers.get('x-forwarded-for')?.split(',') ?? [];
+    return forwarded.at(-proxies)?.trim().slice(0, 64) || address;
+  }
+}
+
+/** INVALID_ARGUMENT is for what an app's `authorize` gives: a caller, or nobody. */
+export function checked(caller: unknown): Caller | undefined {
+  if (caller === undefined || caller === null) return undefined;
+  const { access, actor } = caller as Partial<Caller>;
+  if (!isAccess(access)) throw new TypeError('`authorize` has to give { access, actor }.');
+  return { access, actor: parseActor(actor) };
+}
+
+export function hostOf(request: Request): string {
+  return request.headers.get('host') ?? new URL(request.url).host;
+}
+
+function unauthenticated(): Refusal {
+  return new Refusal('UNAUTHENTICATED', undefined, {
+    headers: { 'www-authenticate': 'Bearer realm="hanoi"' },
+  });
+}
+
+function tooMany(waitS: number): Refusal {
+  return new Refusal('TOO_MANY_REQUESTS', undefined, { headers: { 'retry-after': `${waitS}` } });
+}

@@ -1,0 +1,190 @@
+import { z } from 'zod';
+import { ERROR_CODES } from '../errors.js';
+import { HTTP_CODES } from './problem.js';
+import type { Route } from './route.js';
+import { named, Problem } from './wire.js';
+
+type Schema = Record<string, unknown>;
+
+export interface OpenApi {
+  readonly openapi: '3.1.0';
+  readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly servers: readonly { readonly url: string }[];
+  readonly security: readonly object[];
+  readonly tags: readonly { readonly name: string }[];
+  readonly paths: Record<string, Record<string, Operation>>;
+  readonly components: {
+    readonly schemas: Record<string, Schema>;
+    readonly securitySchemes: object;
+  };
+}
+
+export interface Operation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly tags: readonly string[];
+  readonly parameters: readonly Parameter[];
+  readonly requestBody?: object;
+  readonly responses: Record<string, object>;
+  readonly security?: readonly object[];
+}
+
+export interface Parameter {
+  readonly name: string;
+  readonly in: 'path' | 'query' | 'header';
+  readonly required?: boolean;
+  readonly description?: string;
+  readonly schema: Schema;
+}
+
+/** What can go wrong, beside what each route says of itself. */
+const OF_ALL = [400, 404, 421, 500, 503];
+const OF_CALLERS = [401, 403, 429];
+const OF_BODIES = [413, 415, 422];
+const OF_WRITES = [409, 422];
+
+const PATH_PARAMETERS: { readonly [name: string]: string } = {
+  name: 'The name, percent-encoded.',
+};
+
+/** The OpenAPI 3.1 document of these routes. */
+export function openApiOf(routes: readonly Route[]): OpenApi {
+  const paths: OpenApi['paths'] = {};
+  for (const route of routes) {
+    paths[route.path] = {
+      ...paths[route.path],
+      [route.method.toLowerCase()]: operationOf(route),
+    };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'hanoi',
+      version: 'v1',
+      description: `Errors are RFC 9457 problems. Their codes: ${codes()}`,
+    },
+    servers: [{ url: '.' }],
+    security: [{ bearer: [] }, { apiKey: [] }],
+    tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
+    paths,
+    components: {
+      schemas: componentsOf(),
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer' },
+        apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+      },
+    },
+  };
+}
+
+function operationOf(route: Route): Operation {
+  const { id, summary, tag, body, access, method, path, writes, conditional, status } = route;
+  const success: Record<string, unknown> = { description: 'Done.' };
+  if (route.answer !== undefined) {
+    success.content = { 'application/json': { schema: schemaOf(route.answer) } };
+  }
+  const responses: Record<string, object> = { [status]: success };
+  const isState = conditional || route.path.endsWith('{name}');
+  if (method === 'GET' && isState) responses['304'] = { description: 'It is as it was.' };
+  const failures = [
+    ...OF_ALL,
+    ...(access === 'nobody' ? [] : OF_CALLERS),
+    ...(body === undefined ? [] : OF_BODIES),
+    ...(writes ? OF_WRITES : []),
+    ...(conditional ? [412] : []),
+  ];
+  for (const failure of failures) {
+    responses[failure] = {
+      description: 'A problem.',
+      content: { 'application/problem+json': { schema: schemaOf(Problem) } },
+    };
+  }
+  return {
+    operationId: id,
+    summary,
+    tags: [tag],
+    parameters: [...pathParameters(path), ...queryParameters(route), ...headerParameters(route)],
+    ...(body !== undefined && {
+      requestBody: { required: true, content: { 'application/json': { schema: schemaOf(body) } } },
+    }),
+    responses,
+    ...(access === 'nobody' && { security: [] }),
+  };
+}
+
+function pathParameters(path: string): Parameter[] {
+  return Array.from(path.matchAll(/{(\w+)}/g), ([, name = '']) => ({
+    name,
+    in: 'path' as const,
+    required: true,
+    ...(PATH_PARAMETERS[name] !== undefined && { description: PATH_PARAMETERS[name] }),
+    schema: { type: 'string', minLength: 1 },
+  }));
+}
+
+function queryParameters({ query }: Route): Parameter[] {
+  return Object.entries(query.shape).map(([name, schema]) => {
+    const { description, ...rest } = schemaOf(schema as z.ZodType) as { description?: string };
+    return {
+      name,
+      in: 'query' as const,
+      required: !(schema as z.ZodType).safeParse(undefined).success,
+      ...(description !== undefined && { description }),
+      schema: rest,
+    };
+  });
+}
+
+function headerParameters({ writes, conditional, method }: Route): Parameter[] {
+  const parameters: Parameter[] = [];
+  if (conditional && method !== 'GET') {
+    parameters.push({
+      name: 'If-Match',
+      in: 'header',
+      description: 'An ETag: to write only what has been seen.',
+      schema: { type: 'string' },
+    });
+  }
+  if (writes) {
+    parameters.push({
+      name: 'Idempotency-Key',
+      in: 'header',
+      description: 'Names this write, so that it can be repeated for ten minutes.',
+      schema: { type: 'string', minLength: 1, maxLength: 200 },
+    });
+  }
+  return parameters;
+}
+
+function componentsOf(): Record<string, Schema> {
+  const { schemas } = z.toJSONSchema(named, { uri: refOf, io: 'input' });
+  const found: Record<string, Schema> = {};
+  for (const [name, { $id: _, $schema: __, ...schema }] of Object.entries(
+    schemas as Record<string, Schema>,
+  )) {
+    found[name] = schema;
+  }
+  return found;
+}
+
+/** A reference to a schema that has a name; else the schema itself. */
+function schemaOf(schema: z.ZodType): Schema {
+  const name = named.get(schema)?.id;
+  if (name !== undefined) return { $ref: refOf(name) };
+  const json = z.toJSONSchema(schema, { metadata: named, io: 'input', target: 'draft-2020-12' });
+  const { $schema: _, $defs: __, ...rest } = json as Schema;
+  // Named parts are defined once, for the whole document.
+  return JSON.parse(
+    JSON.stringify(rest).replaceAll('"#/$defs/', '"#/components/schemas/'),
+  ) as Schema;
+}
+
+function refOf(name: string): string {
+  return `#/components/schemas/${name}`;
+}
+
+function codes(): string {
+  return Object.entries({ ...HTTP_CODES, ...ERROR_CODES })
+    .map(([code, meaning]) => `\`${code}\`: ${meaning}`)
+    .join(' ');
+}
