@@ -92,6 +92,9 @@ const DEFAULTS = {
   onError: undefined,
 } as const;
 
+/** The names of `HttpOptions`. */
+export const HTTP_OPTIONS: readonly string[] = Object.keys(DEFAULTS);
+
 type App = Hono<{ Bindings: Arrival }>;
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
@@ -118,7 +121,7 @@ class Handler implements HttpHandler {
   private readonly rollout: Rollout;
 
   constructor(rollout: Rollout, options: HttpOptions) {
-    refuseUnknownOptions(options, Object.keys(DEFAULTS));
+    refuseUnknownOptions(options, HTTP_OPTIONS);
     const given = { ...DEFAULTS, ...options };
     const { mode, tokens, authorize, anonymous, basePath, hosts, origins, proxies } = given;
     const { maxBodyBytes, failuresPerMinute, writesPerMinute, onError } = given;
