@@ -1,4 +1,6 @@
 import { HanoiError, refuseUnknownOptions, shown } from '../errors.js';
+import type { Deciding } from '../requirement.js';
+import { type RequestGuardOptions, refusalOf } from './guarding.js';
 import { type Emitting, emitAsNow, withinEventsOf } from './request-events.js';
 import { askedBy, type Pinning, refuseUnfit, type SubjectOf } from './subject-of.js';
 
@@ -76,4 +78,36 @@ export function fastifyPlugin<Request extends Raw>(
     [Symbol.for('skip-override')]: true,
     [Symbol.for('fastify.display-name')]: 'hanoi',
   });
+}
+
+/**
+ * A hook for Fastify 5, of a route or of an instance (`preHandler`, or an earlier one): lets requests
+ * through for whom the feature is on, or all of several; others get the app's own 404, of
+ * `setNotFoundHandler`. The result of `otherwise`, unless it is undefined, is sent.
+ *
+ * Who asks is the current subject, as `fastifyPlugin` sets it, or as `subjectOf` says. What that
+ * throws or rejects with goes to the app's error handling. INVALID_ARGUMENT.
+ */
+export function fastifyGuard<
+  Request,
+  Reply extends { callNotFound(): unknown; send(payload: unknown): unknown },
+  Name extends string,
+>(
+  rollout: Deciding<Name>,
+  features: NoInfer<Name> | readonly NoInfer<Name>[],
+  options: RequestGuardOptions<[request: Request, reply: Reply]> = {},
+  // biome-ignore lint/suspicious/noExplicitAny: a hook's parameters depend on the app, and Fastify's types infer none
+): (request: any, reply: any) => Promise<unknown> {
+  const refusal = refusalOf(rollout, features, options);
+  const { otherwise } = options;
+  // Two parameters, and no rest: of a third Fastify would wait for the call.
+  return async (request: Request, reply: Reply) => {
+    if ((await refusal(request)) === undefined) return undefined;
+    if (otherwise === undefined) reply.callNotFound();
+    else {
+      const answer = await otherwise(request, reply);
+      if (answer !== undefined && answer !== reply) reply.send(answer);
+    }
+    return reply;
+  };
 }

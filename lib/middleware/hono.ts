@@ -1,3 +1,5 @@
+import type { Deciding } from '../requirement.js';
+import { type RequestGuardOptions, refusalOf } from './guarding.js';
 import { askedBy, type Pinning, refuseUnfit, type SubjectOf } from './subject-of.js';
 
 /**
@@ -17,4 +19,30 @@ export function honoMiddleware<Context>(
   refuseUnfit(rollout, subjectOf);
   return async (context, next) =>
     rollout.runAs(await askedBy(subjectOf, context), next, { pinned: true });
+}
+
+/**
+ * Lets requests through for whom the feature is on, or all of several; others get the app's own 404,
+ * of `app.notFound()`.
+ *
+ * Who asks is the current subject, as `honoMiddleware` sets it, or as `subjectOf` says. What that
+ * throws or rejects with goes to the app's error handling. INVALID_ARGUMENT.
+ */
+export function honoGuard<
+  Context extends { notFound(): Response | Promise<Response> },
+  Name extends string,
+>(
+  rollout: Deciding<Name>,
+  features: NoInfer<Name> | readonly NoInfer<Name>[],
+  options: RequestGuardOptions<[context: Context], Response | Promise<Response>> = {},
+): (context: Context, next: () => Promise<void>) => Promise<Response | undefined> {
+  const refusal = refusalOf(rollout, features, options);
+  const { otherwise } = options;
+  return async (context, next) => {
+    if ((await refusal(context)) !== undefined) {
+      return otherwise === undefined ? context.notFound() : otherwise(context);
+    }
+    await next();
+    return undefined;
+  };
 }

@@ -1,5 +1,6 @@
-export { expressMiddleware } from './express.js';
-export { type FastifyPluginOptions, fastifyPlugin } from './fastify.js';
-export { honoMiddleware } from './hono.js';
-export { koaMiddleware } from './koa.js';
+export { expressGuard, expressMiddleware } from './express.js';
+export { type FastifyPluginOptions, fastifyGuard, fastifyPlugin } from './fastify.js';
+export type { RequestGuardOptions } from './guarding.js';
+export { honoGuard, honoMiddleware } from './hono.js';
+export { koaGuard, koaMiddleware } from './koa.js';
 export type { SubjectOf } from './subject-of.js';
