@@ -23,7 +23,7 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Redis } from 'ioredis';
 import { interval, map, type Observable, take } from 'rxjs';
-import { RedisBackend } from '../../lib/backends/redis/index.js';
+import { RedisSetBackend } from '../../lib/backends/redis/index.js';
 import { type Decision, Rollout, type Snapshot } from '../../lib/index.js';
 import { expressMiddleware } from '../../lib/middleware/index.js';
 import {
@@ -234,10 +234,10 @@ const providers = [{ provide: APP_GUARD, useClass: Login }];
 })
 class Store {}
 
+/** Of a backend that never fetches members beside its answers: what it sends, a request has caused. */
 function rolloutAt(port: number = Number(process.env.REDIS_PORT)): Rollout {
-  return new Rollout(
-    new RedisBackend(new Redis(port, { lazyConnect: true }), { timeoutMs: 1_000 }),
-  );
+  const client = new Redis(port, { lazyConnect: true });
+  return new Rollout(new RedisSetBackend(client, { timeoutMs: 1_000 }));
 }
 
 /** The app as most are: options at once, on Express. */

@@ -164,10 +164,7 @@ describe.each(['express', 'fastify'])('given Nest on %s', (app) => {
   });
 
   it('asks Redis once a request, for the guards, the parameters and the handler', async () => {
-    // The first look takes the definitions in, and the members come beside the answers after it.
-    for (let n = 0; n < 10; n++) {
-      if ((await redis.sent(() => ask(app, '/parameters', 'ann'))).length === 1) break;
-    }
+    await ask(app, '/parameters', 'ann'); // holds the definitions
     for (const [path, user] of [
       ['/chat', 'ann'],
       ['/chat', 'eve'],
