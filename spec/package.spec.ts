@@ -92,14 +92,14 @@ describe('the packed package', () => {
   let entryPoints: string[];
 
   const write = (name: string, text: string) => writeFile(join(folder, name), text);
-  const compile = async (tsc: string, file: string, skipLibCheck = false) => {
+  const compile = async (tsc: string, file: string, options: object = {}) => {
     const compilerOptions = {
       strict: true,
-      skipLibCheck,
       module: 'nodenext',
       target: 'es2022',
       types: ['node'],
       typeRoots: [join(root, 'node_modules/@types')],
+      ...options,
     };
     await write('tsconfig.json', JSON.stringify({ compilerOptions, files: [file] }));
     const compiled = await run(process.execPath, [tsc, '-p', '.'], { cwd: folder }).catch(
@@ -137,7 +137,16 @@ describe('the packed package', () => {
     await write('package.json', '{ "name": "consumer", "private": true }');
     const quick = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
     const peers = ['ioredis@^5.11.1', 'prom-client@^15.1.3', '@openfeature/server-sdk@^1.23.0'];
-    await run('npm', ['install', ...quick, `./${tarball.filename}`, ...peers], { cwd: folder });
+    // Of Nest the version before the one that the other specs run on: it is CommonJS.
+    const nest = ['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@^11.0.0`);
+    const all = [
+      `./${tarball.filename}`,
+      ...peers,
+      ...nest,
+      'reflect-metadata@^0.2.2',
+      'rxjs@^7.8.2',
+    ];
+    await run('npm', ['install', ...quick, ...all], { cwd: folder });
 
     const installed = await readFile(join(folder, 'node_modules/hanoi/package.json'), 'utf8');
     entryPoints = Object.keys(JSON.parse(installed).exports)
@@ -179,7 +188,7 @@ describe('the packed package', () => {
     await mkdir(join(folder, 'node_modules/@types'), { recursive: true });
     for (const name of ['express', 'fastify', 'koa', '@types/express', '@types/koa']) {
       const place = join(folder, 'node_modules', name);
-      await rm(place, { force: true });
+      await rm(place, { recursive: true, force: true });
       await symlink(join(root, 'node_modules', name), place);
     }
     await write(
@@ -192,7 +201,7 @@ describe('the packed package', () => {
       console.log('\\nthe page runs');`,
     );
     // The frameworks' own types are not all without errors.
-    await compile(compilers[0][1], 'page.mts', true);
+    await compile(compilers[0][1], 'page.mts', { skipLibCheck: true });
     const served = await serveUrls();
     const env = { ...process.env, ...served.urls, REDIS_URL: redis.server.url };
     const { stdout } = await run(process.execPath, ['page.mjs'], { cwd: folder, env }).finally(() =>
@@ -200,6 +209,30 @@ describe('the packed package', () => {
     );
     expect(stdout).toContain('\nthe page runs\n');
   });
+
+  it.each(['mts', 'cts'])(
+    'runs on Nest 11 as the README says of it, from a .%s file',
+    async (it) => {
+      // In a function: CommonJS has no await at the top level.
+      const [imports = '', ...rest] = program('README.md', 'ts nest').split(/^(?=const )/m);
+      await write(
+        `nest.${it}`,
+        `${imports}
+      import { deepStrictEqual } from 'node:assert';
+      async function main() {
+        ${rest.join('')}
+        console.log('true');
+      }
+      function expectSame(actual: unknown, stated: unknown, heading: string): void {
+        deepStrictEqual(actual, stated, heading);
+      }
+      main();`,
+      );
+      const decorators = { experimentalDecorators: true, emitDecoratorMetadata: true };
+      await compile(compilers[0][1], `nest.${it}`, { ...decorators, skipLibCheck: true });
+      expect(await node(`nest.${it.replace('t', 'j')}`)).toBe(true);
+    },
+  );
 
   it.each(['ioredis', 'ioredis-6'])('takes the clients of %s by their types', async (ioredis) => {
     const place = join(folder, 'node_modules/ioredis');
@@ -228,10 +261,14 @@ describe('the packed package', () => {
       'middleware.mts',
       `import { createServer } from 'node:http';
       import { Rollout } from 'hanoi';
-      import { expressMiddleware, fastifyPlugin, honoMiddleware, koaMiddleware } from 'hanoi/middleware';
+      import { expressGuard, expressMiddleware, fastifyGuard, fastifyPlugin, honoGuard, honoMiddleware, koaGuard, koaMiddleware } from 'hanoi/middleware';
       const rollout = new Rollout<{ chat: boolean }>();
       const pinning = expressMiddleware(rollout, async (request: { headers: object } & NodeJS.EventEmitter) => request.headers);
-      createServer((request, response) => pinning(request, response, () => response.end()));
+      const guard = expressGuard(rollout, 'chat');
+      createServer((request, response) => pinning(request, response, () => guard(request, response, () => response.end())));
+      export const guards = [fastifyGuard(rollout, 'chat'), honoGuard(rollout, ['chat']), koaGuard(rollout, 'chat')];
+      // @ts-expect-error there is no such feature
+      koaGuard(rollout, 'caht');
       export const all = [fastifyPlugin(rollout, () => null), honoMiddleware(rollout, () => 7), koaMiddleware(rollout, () => 'ann')];`,
     );
     await compile(compilers[0][1], 'middleware.mts');
@@ -398,7 +435,7 @@ describe('the packed package', () => {
     // In their place stands what tells that it was loaded.
     const names = [
       ...['ioredis', 'hono', '@hono/node-server', 'zod', 'commander'],
-      ...['prom-client', '@openfeature/server-sdk'],
+      ...['prom-client', '@openfeature/server-sdk', '@nestjs/common'],
     ];
     for (const name of names) {
       const place = join(folder, 'node_modules', name);

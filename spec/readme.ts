@@ -18,13 +18,17 @@ export function textOf(page: string): string {
 
 export const README = textOf('README.md');
 
+/** A snippet in Nest's kind of decorators can't be in one program with others. */
+export type Kind = 'ts' | 'ts nest';
+
 /** Each TypeScript snippet of a page, with the heading that it stands under. */
-export function snippets(page: string): { heading: string; code: string }[] {
+export function snippets(page: string, kind: Kind = 'ts'): { heading: string; code: string }[] {
   let heading = '';
   const found: { heading: string; code: string }[] = [];
-  for (const [, title, code] of textOf(page).matchAll(/^#+ (.+)$|^```ts\n([\s\S]*?)^```$/gm)) {
+  const parts = textOf(page).matchAll(/^#+ (.+)$|^```(ts(?: nest)?)\n([\s\S]*?)^```$/gm);
+  for (const [, title, its, code] of parts) {
     if (title !== undefined) heading = title;
-    else if (code !== undefined) found.push({ heading, code });
+    else if (its === kind && code !== undefined) found.push({ heading, code });
   }
   return found;
 }
@@ -33,8 +37,8 @@ export function snippets(page: string): { heading: string; code: string }[] {
  * A page's snippets as one program, as a reader follows them, in which `expression; // → value` is
  * checked by a call of `expectSame(expression, value, heading)`.
  */
-export function program(page: string): string {
-  const all = snippets(page).map(({ heading, code }) =>
+export function program(page: string, kind: Kind = 'ts'): string {
+  const all = snippets(page, kind).map(({ heading, code }) =>
     code.replace(
       /^([ \t]*)(?!const |import )(.+); \/\/ → (.+)$/gm,
       (_, indent, expression, value) =>

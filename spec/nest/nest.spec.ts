@@ -7,6 +7,7 @@ import { transformSync } from '@swc/core';
 import { RedisBackend } from '../../lib/backends/redis/index.js';
 import { Rollout } from '../../lib/index.js';
 import { useBuilt } from '../built.js';
+import { program } from '../readme.js';
 import { useMonitoredRedis } from '../redis-monitor.js';
 import { freePort } from '../redis-server.js';
 
@@ -252,6 +253,22 @@ describe('given Nest, and a store that is away', () => {
       enabled: false,
       value: 'a fallback',
     });
+  });
+});
+
+describe('the README', () => {
+  it('shows an app that runs, with the answers that it states', async () => {
+    const page = program('README.md', 'ts nest')
+      .replaceAll("from 'hanoi'", `from ${built.at('index.js')}`)
+      .replaceAll("from 'hanoi/nest'", `from ${built.at('nest/index.js')}`);
+    const app = compiled(
+      'nest-readme.js',
+      `import { deepStrictEqual as expectSame } from 'node:assert';
+      ${page}
+      console.log('the page runs');`,
+    );
+    expect(page.match(/expectSame\(/g)).toHaveLength(2);
+    expect(await built.run(`await import(${app});`)).toBe('the page runs\n');
   });
 });
 
