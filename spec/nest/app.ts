@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -304,33 +305,40 @@ export async function start(): Promise<Record<string, number>> {
   };
 }
 
-@Controller()
-class Slow {
-  constructor(private readonly rollout: Rollout) {}
-
-  @Get()
-  async slow(@FeatureEnabled('chat') enabled: boolean) {
-    await delay(50);
-    return enabled && (await this.rollout.isEnabled('chat', 'somebody')) ? 'user-1' : 'closed';
-  }
-}
-
 /** What becomes of a request and of the rollout where the app is closed meanwhile. */
 async function closed(closesRollout: boolean | undefined) {
   const rollout = new Rollout();
   await rollout.addFeature('chat', { percentage: 100 });
-  class Closing {}
-  Module({
+  const begun = new EventEmitter();
+  const hasBegun = once(begun, 'request');
+
+  @Controller()
+  class Slow {
+    @Get()
+    async slow() {
+      begun.emit('request');
+      await once(begun, 'closing');
+      // Long enough for all that does not wait for the request.
+      await delay(50);
+      // Of another, whose answer is not pinned.
+      return (await rollout.isEnabled('chat', 'ann')) ? rollout.currentSubject() : 'closed';
+    }
+  }
+  @Module({
     imports: [HanoiModule.forRoot({ rollout, subjectOf: () => 'user-1', closesRollout })],
     controllers: [Slow],
-  })(Closing);
+  })
+  class Closing {}
+
   const app = await NestFactory.create(Closing, new ExpressAdapter(), { logger: false });
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
   const headers = { connection: 'close' };
   const asked = fetch(`http://127.0.0.1:${port}/`, { headers }).then((response) => response.text());
-  await delay(20);
-  await app.close();
+  await hasBegun;
+  const closing = app.close();
+  begun.emit('closing');
+  await closing;
   return { answered: await asked, isOpen: await rollout.isEnabled('chat', 'ann') };
 }
 
