@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { parseActor } from '../current-actor.js';
 import type { Arrival } from './arrival.js';
 import { type Caller, type Credentials, isAccess, reaches, tokenIn } from './credentials.js';
@@ -38,15 +39,13 @@ export class Gate {
     needed: Needed,
     writes: boolean,
   ): Promise<Caller | undefined> {
-    const host = hostOf(request);
-    this.origins.refuseHost(host);
-    this.origins.isShared(request, host, writes);
+    this.origins.isShared(request, hostOf(request), writes);
     if (writes && this.policy.isReadOnly) {
       throw new Refusal('READ_ONLY', 'This is in read-only mode: there is no write here.');
     }
     if (needed === 'nobody') return undefined;
     const found = this.callerBySecret(request) ?? this.policy.authorize?.(request);
-    const caller = found instanceof Promise ? await found : found;
+    const caller = found instanceof Promise ? await inTime(found) : found;
     if (caller === undefined) return this.anonymous(request, env, needed);
     if (!reaches(caller, needed)) {
       throw new Refusal('FORBIDDEN', `This needs a credential for ${needed}, which this is not.`);
@@ -93,10 +92,38 @@ export class Gate {
   /** The other end; behind proxies, whom the outermost of them has seen. */
   private addressOf({ headers }: Request, { address = 'unknown' }: Arrival): string {
     const { proxies } = this.policy;
-    if (proxies === 0) return address;
+    if (proxies === 0) return networkOf(address);
     const forwarded = headers.get('x-forwarded-for')?.split(',') ?? [];
-    return forwarded.at(-proxies)?.trim().slice(0, 64) || address;
+    return networkOf(forwarded.at(-proxies)?.trim().slice(0, 64) || address);
   }
+}
+
+/** Whoever has one address of IPv6 mostly has all that begin with the same four groups. */
+function networkOf(address: string): string {
+  if (isIP(address) !== 6) return address;
+  if (address.startsWith('::ffff:') && address.includes('.'))
+    return address.slice('::ffff:'.length);
+  const [head = '', tail] = address.toLowerCase().split('::');
+  const first = head === '' ? [] : head.split(':');
+  const last = tail ? tail.split(':') : [];
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - first.length - last.length);
+  return [...first, ...new Array<string>(zeros).fill('0'), ...last]
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':');
+}
+
+/** In ms: an app's `authorize` that does not answer must not hold what asks. */
+const AUTHORIZE_TIMEOUT = 10_000;
+
+async function inTime<Result>(answer: Promise<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = () =>
+      reject(new Error(`\`authorize\` took longer than ${AUTHORIZE_TIMEOUT} ms.`));
+    timer = setTimeout(error, AUTHORIZE_TIMEOUT);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 /** INVALID_ARGUMENT is for what an app's `authorize` gives: a caller, or nobody. */
