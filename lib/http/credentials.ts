@@ -43,7 +43,7 @@ export class Credentials {
 
   /** INVALID_ARGUMENT, which never shows the token. */
   constructor(tokens: readonly Token[]) {
-    if (!Array.isArray(tokens)) throw invalid('`tokens` to be a list', tokens);
+    if (!Array.isArray(tokens)) throw invalid('`tokens` to be a list', `a ${typeof tokens}`);
     this.known = tokens.map((given, at) => {
       const { token, access, actor = access } = given ?? {};
       refuseUnknownOptions(given ?? {}, ['token', 'access', 'actor']);
