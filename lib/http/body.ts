@@ -5,9 +5,6 @@ import { Refusal } from './problem.js';
 const DEEPEST = 20;
 const MOST_KEYS = 1_000;
 
-/** Cut off, so that no more of it has to be taken in. */
-const CLOSING = { headers: { connection: 'close' } };
-
 /**
  * The bytes of a request's body, at most `limit`, counted as they arrive. `incoming` is where they
  * come from on Node, which is faster than the request's own stream. TOO_LARGE, INVALID_REQUEST.
@@ -24,7 +21,12 @@ export async function readBytes(
     if (taken.length > limit) throw tooLarge(limit);
     return taken;
   }
-  if (incoming !== undefined && !incoming.readableDidRead) return readIncoming(incoming, limit);
+  if (incoming !== undefined) {
+    // No mistake of who asks.
+    if (incoming.readableDidRead)
+      throw new Error('The body was read before, and not left: mount this before what reads it.');
+    return readIncoming(incoming, limit);
+  }
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -154,9 +156,9 @@ function endOfString(text: string, from: number): number {
 }
 
 function tooLarge(limit: number): Refusal {
-  return new Refusal('TOO_LARGE', `The body has more than ${limit} bytes.`, CLOSING);
+  return new Refusal('TOO_LARGE', `The body has more than ${limit} bytes.`);
 }
 
 function cutOff(): Refusal {
-  return new Refusal('INVALID_REQUEST', 'The body ended early.', CLOSING);
+  return new Refusal('INVALID_REQUEST', 'The body ended early.');
 }

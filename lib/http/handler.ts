@@ -18,9 +18,9 @@ import { parseHostileJson, readBytes, textOf } from './body.js';
 import { type Caller, Credentials, type Token } from './credentials.js';
 import { docsPage } from './docs-page.js';
 import { etagOf, isMatch, stateNamed } from './etag.js';
-import { checked, Gate } from './gate.js';
+import { checked, Gate, hostOf } from './gate.js';
 import { type Bridge, nodeBridge } from './node-bridge.js';
-import { openApiOf } from './openapi.js';
+import { type OpenApi, openApiOf } from './openapi.js';
 import { Origins } from './origins.js';
 import { problemOf, problemResponse, Refusal } from './problem.js';
 import { RateLimit } from './rate-limit.js';
@@ -38,7 +38,7 @@ export interface HttpOptions {
   tokens?: readonly Token[];
   /**
    * Who may come in by what the app knows of a request: undefined where it knows nobody. Asked where
-   * a request carries no token that is known. What it throws is a 500.
+   * a request carries no token that is known. What it throws is a 500, as to take more than 10 s is.
    */
   authorize?: (request: Request) => Caller | undefined | Promise<Caller | undefined>;
   /** What everybody may do, without a credential. Default nothing. */
@@ -179,16 +179,16 @@ class Handler implements HttpHandler {
     this.node = nodeBridge((request, env) => this.answer(request, env), basePath);
   }
 
-  fetch(request: Request, { address }: Connection = {}): Promise<Response> {
-    const env = { base: this.base, address, incoming: undefined };
-    return this.answer(request, env);
-  }
+  // Bound, so that it can be handed on alone.
+  readonly fetch = (request: Request, { address }: Connection = {}): Promise<Response> =>
+    this.answer(request, { base: this.base, address, incoming: undefined });
 
   close(): void {}
 
   /** Never rejects. */
   private async answer(request: Request, env: Arrival): Promise<Response> {
     try {
+      this.origins.refuseHost(hostOf(request));
       refuseUnreadable(request.url);
       const preflight = request.method === 'OPTIONS' ? this.origins.preflight(request) : undefined;
       const response = preflight ?? (await this.app.fetch(request, env));
@@ -202,12 +202,17 @@ class Handler implements HttpHandler {
   private build(): App {
     const app: App = new Hono({ getPath });
     const routes = ROUTES.flatMap(({ all }) => all);
-    const document = openApiOf(routes);
+    // Made when it is asked for the first time: that takes some ms.
+    let made: OpenApi | undefined;
+    const document = () => {
+      made ??= openApiOf(routes);
+      return made;
+    };
     for (const route of routes) {
       app.on(route.method, honoPath(route.path), (context) => this.serve(route, context));
     }
-    app.get('/openapi.json', (context) => context.json(document));
-    app.get('/docs', (context) => docsPage(document, context.env.base));
+    app.get('/openapi.json', (context) => context.json(document()));
+    app.get('/docs', (context) => docsPage(document(), context.env.base));
     app.notFound((context) => this.failed(this.missing(context)));
     app.onError((error) => this.failed(error));
     return app;
@@ -240,7 +245,7 @@ class Handler implements HttpHandler {
     }
     const query = parsed(route.query, queryOf(context));
     const body = route.body && parsed(route.body, await this.jsonOf(request, env));
-    const requestId = headers.get('idempotency-key') ?? undefined;
+    const requestId = requestIdOf(headers.get('idempotency-key'));
     const { note } = query as { note?: string };
     const about = { note, requestId };
     const actor = caller?.actor;
@@ -320,16 +325,31 @@ function getPath(request: Request, options?: { env?: Arrival }): string {
     : '/outside of where this is mounted';
 }
 
-/** INVALID_REQUEST for a path that has no one text. */
+/**
+ * INVALID_REQUEST for a URL that has no one text, and for control characters in a path: names have
+ * none, and what is stored beside features has names with some.
+ */
 function refuseUnreadable(url: string): void {
   if (!url.includes('%')) return;
-  const [path = ''] = url.split('?');
+  const at = url.indexOf('?');
+  const parts = at === -1 ? [url] : [url.slice(0, at), url.slice(at)];
   try {
-    if (!decodeURIComponent(path).includes('\0')) return;
+    const [path = ''] = parts.map((part) => decodeURIComponent(part));
+    if (!/\p{Cc}/u.test(path)) return;
   } catch {
     // Not UTF-8.
   }
-  throw new Refusal('INVALID_REQUEST', 'The path can not be decoded.');
+  throw new Refusal('INVALID_REQUEST', 'The URL can not be decoded, or names a control character.');
+}
+
+/** INVALID_REQUEST for what is no name of a request: it is kept for a while. */
+function requestIdOf(header: string | null): string | undefined {
+  if (header === null) return undefined;
+  if (/^[\x21-\x7e]{1,200}$/.test(header)) return header;
+  throw new Refusal(
+    'INVALID_REQUEST',
+    'Expected `Idempotency-Key` to have 1-200 characters of ASCII, without spaces.',
+  );
 }
 
 function queryOf(context: Context): Record<string, string> {
@@ -392,7 +412,7 @@ function responseOf(route: Route, answer: Answer, request: Request): Response {
     headers.etag = etag;
     headers['cache-control'] = 'private, no-cache';
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && isMatch(request.headers.get('if-none-match'), etag)) {
+    if (isRead && route.conditional && isMatch(request.headers.get('if-none-match'), etag)) {
       return new Response(null, { status: 304, headers });
     }
   }

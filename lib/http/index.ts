@@ -1,5 +1,7 @@
 export type { Access, Caller, Token } from './credentials.js';
+export { fastifyMount } from './fastify.js';
 export { type Connection, createHandler, type HttpHandler, type HttpOptions } from './handler.js';
+export { koaMount } from './koa.js';
 export type { Bridge } from './node-bridge.js';
 export { HTTP_CODES, type HttpCode, type Problem } from './problem.js';
 export { type Served, type ServeOptions, serve } from './serve.js';

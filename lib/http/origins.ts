@@ -56,7 +56,6 @@ export class Origins {
         'access-control-allow-methods': 'GET, POST',
         'access-control-allow-headers': 'authorization, content-type, if-none-match, x-api-key',
         'access-control-max-age': '600',
-        vary: 'Origin',
       },
     });
   }

@@ -18,9 +18,9 @@ export const experimentRoutes: Routes = new Routes('Experiments')
     body: ExperimentSettings.extend({ name: Name }),
     status: 201,
     answer: Experiment,
-    handle: async ({ rollout, body: { name, ...settings }, about, base }) => {
+    handle: async ({ rollout, body: { name, ...settings }, about }) => {
       const experiment = await rollout.addExperiment(name, settings as Given, about);
-      const headers = { location: `${base}/v1/experiments/${encodeURIComponent(name)}` };
+      const headers = { location: `experiments/${encodeURIComponent(name)}` };
       return { body: experiment, state: experiment, headers };
     },
   })
@@ -31,7 +31,7 @@ export const experimentRoutes: Routes = new Routes('Experiments')
     handle: async ({ rollout, param }) => {
       const report = await rollout.experiment(param('name'));
       if (report === undefined) throw notFound(storedName('experiment', param('name')));
-      return { body: report, headers: { etag: '' } };
+      return { body: report, state: report };
     },
   })
   .add('PATCH /v1/experiments/{name}', {

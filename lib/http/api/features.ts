@@ -61,9 +61,9 @@ export const featureRoutes: Routes = new Routes('Features')
     body: Settings.extend({ name: Name }),
     status: 201,
     answer: Feature,
-    handle: async ({ rollout, body: { name, ...settings }, about, base }) => {
+    handle: async ({ rollout, body: { name, ...settings }, about }) => {
       const feature = await rollout.addFeature(name, given(settings), about);
-      const headers = { location: `${base}/v1/features/${encodeURIComponent(name)}` };
+      const headers = { location: `features/${encodeURIComponent(name)}` };
       return { ...answerOf(feature), headers };
     },
   })
