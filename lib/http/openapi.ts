@@ -39,9 +39,25 @@ export interface Parameter {
 
 /** What can go wrong, beside what each route says of itself. */
 const OF_ALL = [400, 404, 421, 500, 503];
-const OF_CALLERS = [401, 403, 429];
-const OF_BODIES = [413, 415, 422];
-const OF_WRITES = [409, 422];
+const OF_CALLERS = [401, 403, 409, 422, 429];
+const OF_BODIES = [413, 415];
+
+const TEXT = { type: 'string' } as const;
+
+/** What is sent beside, by status. */
+const HEADERS: { readonly [status: number]: object } = {
+  401: { 'WWW-Authenticate': { required: true, schema: TEXT } },
+  429: { 'Retry-After': { required: true, description: 'In seconds.', schema: TEXT } },
+  503: { 'Retry-After': { description: 'In seconds.', schema: TEXT } },
+};
+
+const ETAG = {
+  ETag: { required: true, description: 'Names this state, for `If-Match`.', schema: TEXT },
+};
+
+const LOCATION = {
+  Location: { required: true, description: 'Where it is: relative.', schema: TEXT },
+};
 
 const PATH_PARAMETERS: { readonly [name: string]: string } = {
   name: 'The name, percent-encoded.',
@@ -78,25 +94,30 @@ export function openApiOf(routes: readonly Route[]): OpenApi {
 }
 
 function operationOf(route: Route): Operation {
-  const { id, summary, tag, body, access, method, path, writes, conditional, status } = route;
+  const { id, summary, tag, body, access, method, path, conditional, status } = route;
   const success: Record<string, unknown> = { description: 'Done.' };
-  if (route.answer !== undefined) {
-    success.content = { 'application/json': { schema: schemaOf(route.answer) } };
-  }
+  const content = route.answer && { 'application/json': { schema: schemaOf(route.answer) } };
+  if (content !== undefined) success.content = content;
+  if (status === 201) success.headers = { ...ETAG, ...LOCATION };
   const responses: Record<string, object> = { [status]: success };
-  const isState = conditional || route.path.endsWith('{name}');
-  if (method === 'GET' && isState) responses['304'] = { description: 'It is as it was.' };
+  if (method === 'GET' && conditional) {
+    success.headers = ETAG;
+    responses['304'] = { description: 'It is as it was.', headers: ETAG };
+  }
   const failures = [
     ...OF_ALL,
     ...(access === 'nobody' ? [] : OF_CALLERS),
     ...(body === undefined ? [] : OF_BODIES),
-    ...(writes ? OF_WRITES : []),
-    ...(conditional ? [412] : []),
+    ...(conditional && method !== 'GET' ? [412] : []),
   ];
   for (const failure of failures) {
     responses[failure] = {
       description: 'A problem.',
-      content: { 'application/problem+json': { schema: schemaOf(Problem) } },
+      ...(HEADERS[failure] !== undefined && { headers: HEADERS[failure] }),
+      content: {
+        'application/problem+json': { schema: schemaOf(Problem) },
+        ...(failure === route.also && content),
+      },
     };
   }
   return {
@@ -137,6 +158,14 @@ function queryParameters({ query }: Route): Parameter[] {
 
 function headerParameters({ writes, conditional, method }: Route): Parameter[] {
   const parameters: Parameter[] = [];
+  if (conditional && method === 'GET') {
+    parameters.push({
+      name: 'If-None-Match',
+      in: 'header',
+      description: 'ETags: to get only what is another.',
+      schema: TEXT,
+    });
+  }
   if (conditional && method !== 'GET') {
     parameters.push({
       name: 'If-Match',

@@ -45,7 +45,7 @@ export interface Route {
   readonly access: Needed;
   /** Changes something: refused in read-only mode, to other sites, and beyond so many a minute. */
   readonly writes: boolean;
-  /** `If-Match` means something here. */
+  /** `If-Match` means something here; of a GET, `If-None-Match`. */
   readonly conditional: boolean;
   /** The operation's name, its heading in the docs, and what it does. */
   readonly id: string;
@@ -56,6 +56,8 @@ export interface Route {
   /** Of a success: its status, and what is sent; undefined is nothing. */
   readonly status: Success;
   readonly answer: z.ZodType | undefined;
+  /** Another status under which the same is sent. */
+  readonly also: 503 | undefined;
   readonly handle: (call: Call) => Promise<Answer>;
 }
 
@@ -68,6 +70,7 @@ interface Spec<Query extends z.ZodObject, Body extends z.ZodType> {
   readonly body?: Body;
   readonly status?: Success;
   readonly answer?: z.ZodType;
+  readonly also?: 503;
   /** A POST that only asks. */
   readonly asks?: boolean;
   handle(call: Call<z.output<Query>, z.output<Body>>): Promise<Answer>;
@@ -104,6 +107,7 @@ export class Routes {
       body,
       status: spec.status ?? 200,
       answer,
+      also: spec.also,
       handle: handle as unknown as Route['handle'],
     });
     return this;

@@ -6,6 +6,7 @@ export const healthRoutes: Routes = new Routes('Health').add('GET /health', {
   summary: 'How the store does, and how old what checks are answered from can be.',
   access: 'nobody',
   answer: Health,
+  also: 503,
   handle: async ({ rollout }) => {
     const { state, ageMs } = rollout.health();
     const isAnswering = Number.isFinite(ageMs);

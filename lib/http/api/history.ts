@@ -112,18 +112,20 @@ function addTo(path: string, of: Reference['of'], title: string): void {
       handle: async (call) => ({
         body: { document: await call.rollout.undo(reference(call), call.body.change, call.write) },
       }),
-    })
-    .add(at('POST', 'restore'), {
-      id: `restore${title}`,
-      summary: 'Brings back what was removed, as it was.',
-      body: z.strictObject({ members: z.enum(['keep', 'none']).optional() }),
-      answer: Feature,
-      handle: async (call) => {
-        const { members } = call.body;
-        const options = { ...call.about, ...(members !== undefined && { members }) };
-        return answerOf(await call.rollout.restore(reference(call), options));
-      },
     });
+  // There is always one.
+  if (of === 'population') return;
+  historyRoutes.add(at('POST', 'restore'), {
+    id: `restore${title}`,
+    summary: 'Brings back what was removed, as it was.',
+    body: z.strictObject({ members: z.enum(['keep', 'none']).optional() }),
+    answer: Feature,
+    handle: async (call) => {
+      const { members } = call.body;
+      const options = { ...call.about, ...(members !== undefined && { members }) };
+      return answerOf(await call.rollout.restore(reference(call), options));
+    },
+  });
 }
 
 function kept({ limit = 50, ...others }: z.output<typeof HistoryQuery>) {

@@ -22,6 +22,7 @@ export const transferRoutes: Routes = new Routes('Export and import')
     id: 'exportAll',
     summary:
       'Every feature with its users, and what features go by, as one document in the format of a features file: an HttpSource can follow it.',
+    conditional: true,
     answer: Contents,
     handle: async ({ rollout, request }) => {
       const text = await rollout.contents();
