@@ -1,0 +1,258 @@
+import { readFileSync } from 'node:fs';
+import { open, rename, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Source } from '../../backends/backend.js';
+import { MemoryBackend } from '../../backends/memory.js';
+import { type CopyReport, copyFeatures } from '../../copy-features.js';
+import { HanoiError, invalid, withoutValue } from '../../errors.js';
+import type { Imported } from '../../import/index.js';
+import { Rollout } from '../../rollout.js';
+import { EXIT } from '../failure.js';
+import { clientOf, openPlace, parsePlace, titleOf, writable } from '../place.js';
+import { printable } from '../printable.js';
+import { Progress } from '../progress.js';
+import type { Session } from '../session.js';
+import type { Terminal } from '../terminal.js';
+import { sure } from './undo.js';
+
+export interface TransferOptions {
+  readonly dryRun?: boolean;
+  /** Also features that are there otherwise. */
+  readonly replace?: boolean;
+  readonly yes?: boolean;
+}
+
+export interface ExportOptions {
+  readonly output?: string;
+  readonly force?: boolean;
+}
+
+/** As the file that `FileBackend` keeps: all that is there, or these features with what they go by. */
+export async function exportFeatures(
+  session: Session,
+  names: readonly string[],
+  { output, force = false }: ExportOptions,
+): Promise<number> {
+  const { source, terminal } = session;
+  // The history stays where it is.
+  const whole = new MemoryBackend({ historyLength: 0 });
+  const report = await copyFeatures(source, whole, names.length > 0 ? { names } : {});
+  const text = whole.contents();
+  if (output === undefined || output === '-') await terminal.write(text);
+  else {
+    await save(resolve(terminal.folder, output), text, force);
+    terminal.warn(`${report.copied.length} features are in ${printable(output)}.\n`);
+  }
+  return tellProblems(terminal, report.problems) ? EXIT.no : EXIT.done;
+}
+
+/** Whole or not at all. INVALID_ARGUMENT where there is a file, unless `force`. */
+async function save(path: string, text: string, force: boolean): Promise<void> {
+  const begun = join(dirname(path), `.${process.pid}.hanoi-export`);
+  try {
+    if (!force) await (await open(path, 'wx')).close();
+    // It names users.
+    const file = await open(begun, 'w', 0o600);
+    await file.writeFile(text);
+    await file.sync();
+    await file.close();
+    await rename(begun, path);
+  } catch (cause) {
+    await unlink(begun).catch(() => {});
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      code === 'EEXIST'
+        ? `Expected a file that is not there yet: ${path}. \`--force\` replaces it.`
+        : `Expected a file that can be written: ${path} (${code}).`,
+      { cause },
+    );
+  }
+}
+
+/** The systems of which features can be imported. */
+export const SYSTEMS = ['hanoi-file', 'rollout-gem', 'hanoi', 'slowroll', 'pyrollout'] as const;
+
+export interface ImportCommandOptions extends TransferOptions {
+  readonly from: (typeof SYSTEMS)[number];
+  /** What the other system puts before its keys. */
+  readonly namespace?: string;
+  /** The gem's option. */
+  readonly randomizePercentage?: boolean;
+}
+
+/** From another system's Redis or a file, or a file of ours. */
+export async function importFeatures(
+  session: Session,
+  from: string,
+  options: ImportCommandOptions,
+): Promise<number> {
+  const { terminal, timeoutMs } = session;
+  if (options.from === 'hanoi-file') {
+    const place = parsePlace(from, terminal.folder);
+    const opened = await openPlace(place, { timeoutMs, mustExist: true });
+    try {
+      return await transfer(session, opened.source, [], options);
+    } finally {
+      await opened.close();
+    }
+  }
+  const { features, problems } = await readSystem(session, from, options);
+  const { importInto } = await import('../../import/index.js');
+  const read = new MemoryBackend({ historyLength: 0 });
+  await importInto(new Rollout(read), { features, problems });
+  return transfer(session, read, problems, options);
+}
+
+async function readSystem(
+  { terminal }: Session,
+  from: string,
+  { from: system, namespace, randomizePercentage = false }: ImportCommandOptions,
+): Promise<Imported> {
+  const reading = await import('../../import/index.js');
+  const place = parsePlace(from, terminal.folder);
+  if (place.kind === 'http') throw invalid('a Redis URL or a file to import from', undefined);
+  if (place.kind === 'redis') {
+    if (system !== 'rollout-gem' && system !== 'hanoi') {
+      throw invalid(`a file of ${system}, which is not kept in Redis`, undefined);
+    }
+    const client = await clientOf(place);
+    const progress = new Progress(terminal, 'keys read');
+    try {
+      await client.connect();
+      const options = {
+        ...((namespace ?? place.namespace) && {
+          namespace: (namespace ?? place.namespace) as string,
+        }),
+        onProgress: ({ keys }: { keys: number }) => progress.at(keys),
+      };
+      // A cluster has no SCAN of its own; neither system is kept on one.
+      const data = await reading.readRedis(client as never, system, options);
+      if (data.size === 0) {
+        const where = `${titleOf(place).replace(/ \(.*$/, '')}${namespace ? ` under ${namespace}:` : ''}`;
+        throw new HanoiError('INVALID_RECORD', `There is nothing of ${system} at ${where}.`);
+      }
+      return system === 'hanoi'
+        ? reading.readHanoi(data)
+        : reading.readRolloutGem(data, { randomizePercentage });
+    } catch (cause) {
+      if (cause instanceof HanoiError) throw cause;
+      // Of ioredis: its messages can have arguments in them.
+      throw new HanoiError('STORE_UNAVAILABLE', `Redis was not reached at ${titleOf(place)}.`, {
+        cause,
+      });
+    } finally {
+      progress.end();
+      client.disconnect();
+    }
+  }
+  const data = jsonIn(place.path);
+  switch (system) {
+    case 'hanoi':
+      return reading.readHanoi(data as never);
+    case 'slowroll':
+      return reading.readSlowroll(data as never);
+    case 'pyrollout':
+      return reading.readPyrollout(data as never);
+    default:
+      return reading.readRolloutGem(data as never, { randomizePercentage });
+  }
+}
+
+function jsonIn(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code ?? withoutValue(cause);
+    throw new HanoiError('INVALID_ARGUMENT', `Expected a file of JSON at ${path} (${why}).`, {
+      cause,
+    });
+  }
+}
+
+/** Between two places; `from` and `to` as `--url` takes them. */
+export async function copy(
+  session: Session,
+  from: string,
+  names: readonly string[],
+  options: TransferOptions,
+): Promise<number> {
+  const { terminal, timeoutMs } = session;
+  const place = parsePlace(from, terminal.folder);
+  const opened = await openPlace(place, { timeoutMs, mustExist: true });
+  try {
+    return await transfer(session, opened.source, [], options, names);
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Into where the session is. */
+async function transfer(
+  session: Session,
+  from: Source,
+  unread: readonly HanoiError[],
+  { dryRun = false, replace = false, yes = false }: TransferOptions,
+  names: readonly string[] = [],
+): Promise<number> {
+  const { source, terminal, actor, about, place } = session;
+  const to = writable(source);
+  if (replace && !dryRun && !yes) {
+    const question = `Replace features at ${titleOf(place)} that are there otherwise?`;
+    if (!(await sure(session, question))) return EXIT.no;
+  }
+  const progress = new Progress(terminal, 'features copied');
+  let far = '0 features';
+  const interrupted = () => {
+    progress.end();
+    terminal.warn(`Interrupted after ${far}. Repeat the command: it goes on from there.\n`);
+    process.exit(EXIT.interrupted);
+  };
+  process.once('SIGINT', interrupted);
+  let report: CopyReport;
+  try {
+    report = await copyFeatures(from, to, {
+      ...(names.length > 0 && { names }),
+      ...{ dryRun, onConflict: replace ? 'replace' : 'skip', actor },
+      ...(about.note !== undefined && { note: about.note }),
+      onProgress: ({ done, of }) => {
+        far = `${done} of ${of} features`;
+        progress.at(done, done / of);
+      },
+    });
+  } finally {
+    process.off('SIGINT', interrupted);
+    progress.end();
+  }
+  const problems = [...unread, ...report.problems];
+  const { copied, replaced, same, skipped } = report;
+  if (session.isJson) {
+    await terminal.printJson({
+      ...{ dryRun, copied, replaced, same, skipped },
+      problems: problems.map(({ code, message, feature }) => ({
+        ...{ code, message, feature: feature ?? null },
+      })),
+    });
+  } else {
+    const line = (title: string, list: readonly string[]) =>
+      list.length === 0 ? [] : [`${title.padEnd(10)} ${list.map(printable).join(', ')}`];
+    await terminal.print(
+      ...(dryRun ? ['Nothing was written; this is what would be done:'] : []),
+      ...line('copied', copied),
+      ...line('replaced', replaced),
+      ...line('same', same),
+      ...line('skipped', skipped),
+    );
+    if (skipped.length > 0) {
+      terminal.warn('What was skipped is there otherwise: `--replace` would replace it.\n');
+    }
+    tellProblems(terminal, problems);
+  }
+  return problems.length + skipped.length > 0 ? EXIT.no : EXIT.done;
+}
+
+function tellProblems(terminal: Terminal, problems: readonly HanoiError[]): boolean {
+  for (const { code, message } of problems) terminal.warn(`${code}: ${printable(message)}\n`);
+  return problems.length > 0;
+}
