@@ -18,8 +18,12 @@ const PAGE = 50;
  * documents, and of those that reach everyone or nobody by the last change, which nearly always
  * tells; where it doesn't, by the last 50. What the history doesn't tell of is not left over.
  */
-export async function leftoversIn(source: Source, now: number): Promise<Leftover[]> {
-  const { features } = await source.loadAll();
+export async function leftoversIn(
+  source: Source,
+  now: number,
+  loaded?: Loaded,
+): Promise<Leftover[]> {
+  const { features } = loaded ?? (await source.loadAll());
   const endOf = endsOfExperiments(features);
   const found: Leftover[] = [];
   const asked: (() => Promise<Leftover | undefined>)[] = [];

@@ -34,6 +34,9 @@ export interface Opened {
   close(): Promise<void>;
 }
 
+/** What we ask beside the backend gives up then. */
+const COMMAND_MS = 5_000;
+
 /** The file in the working folder, where nothing else is said. */
 export const DEFAULT_FILE = 'features.json';
 
@@ -179,11 +182,15 @@ export async function clientOf(place: RedisPlace): Promise<Redis | Cluster> {
   const lazily = {
     lazyConnect: true,
     connectTimeout: 2_000,
+    commandTimeout: COMMAND_MS,
     maxRetriesPerRequest: 1,
   };
   let client: Redis | Cluster;
   if (isCluster) {
-    client = new Cluster([...nodes], { lazyConnect: true, redisOptions: { ...login } });
+    client = new Cluster([...nodes], {
+      ...{ lazyConnect: true, clusterRetryStrategy: () => null },
+      redisOptions: { ...lazily, ...login },
+    });
   } else if (sentinel !== undefined) {
     const { tls, ...plain } = login;
     const secured = tls === undefined ? {} : { tls, enableTLSForSentinelMode: true };

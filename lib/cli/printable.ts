@@ -36,6 +36,7 @@ const NO_WIDTH = /[\p{Mn}\p{Me}]/u;
 
 /** How many columns of a terminal printable text takes. */
 export function widthOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;
   for (const character of text) {
     if (NO_WIDTH.test(character)) continue;

@@ -39,7 +39,8 @@ export class Terminal {
   /** Undefined where it is no terminal: then nothing is cut. */
   get columns(): number | undefined {
     const { isTTY, columns } = this.streams.stdout;
-    return isTTY ? (columns ?? 80) : undefined;
+    // Some terminals say 0.
+    return isTTY ? columns || 80 : undefined;
   }
 
   /** Whether somebody can be asked. */
@@ -54,7 +55,7 @@ export class Terminal {
 
   styled(text: string, ...styles: readonly Style[]): string {
     const isPlain = (this.env.NO_COLOR ?? '') !== '' || this.env.TERM === 'dumb';
-    if (isPlain || !this.streams.stdout.isTTY || text === '') return text;
+    if (isPlain || !this.streams.stdout.isTTY || text === '' || styles.length === 0) return text;
     return `${styles.map((style) => `\u001b[${CODES[style]}m`).join('')}${text}\u001b[0m`;
   }
 

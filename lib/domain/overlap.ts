@@ -15,10 +15,10 @@ export interface Cohort {
 /** Two features whose percentages don't choose independently of each other. */
 export interface Overlap {
   readonly names: readonly [string, string];
-  /** Of the sample, from 0 to 1. */
+  /** Of the sample, from 0 to 1: who is in each, who is in both, and how many would be by chance. */
   readonly shares: readonly [number, number];
-  /** Who is in both. */
   readonly shared: number;
+  readonly byChance: number;
 }
 
 /** At 1% it has 200 ids; then chance moves what two of 1% share by 0.007 points. */
@@ -68,12 +68,14 @@ export function overlapsIn(cohorts: readonly Cohort[]): Overlap[] {
       if (one.subjectKey !== other.subjectKey) continue;
       const [a, b] = [one.count / SAMPLE, other.count / SAMPLE];
       const shared = inBoth(one.bits, other.bits) / SAMPLE;
-      const excess = shared - a * b;
+      const byChance = a * b;
+      const excess = shared - byChance;
       const deviation = Math.sqrt((a * (1 - a) * b * (1 - b)) / SAMPLE);
-      const most = excess > 0 ? Math.min(a, b) - a * b : a * b - Math.max(0, a + b - 1);
+      const most = excess > 0 ? Math.min(a, b) - byChance : byChance - Math.max(0, a + b - 1);
       const strength = Math.abs(excess) / most;
       if (Math.abs(excess) < DEVIATIONS * deviation || strength < PART) continue;
-      found.push({ names: [one.name, other.name], shares: [a, b], shared, strength });
+      const names = [one.name, other.name] as const;
+      found.push({ names, shares: [a, b], shared, byChance, strength });
     }
   }
   found.sort((one, other) => other.strength - one.strength);

@@ -1,4 +1,5 @@
 import { HanoiError } from '../../errors.js';
+import { leftoversIn } from '../../leftovers.js';
 import { isOfFeature } from '../../stored-name.js';
 import { documentFindings, leftoverFindings } from '../doctor/features.js';
 import { type Finding, SEVERITIES, type Severity } from '../doctor/finding.js';
@@ -26,8 +27,10 @@ export async function doctor(
   session: Session,
   { severity = 'note' }: DoctorOptions,
 ): Promise<number> {
-  const { terminal, source, rollout, place, opened, defined } = session;
-  const [{ features }, leftovers] = await Promise.all([source.loadAll(), rollout.leftovers()]);
+  const { terminal, source, place, opened, defined } = session;
+  const loaded = await source.loadAll();
+  const { features } = loaded;
+  const leftovers = await leftoversIn(source, Date.now(), loaded);
   const live = [...features.values()]
     .flatMap(({ feature }) => (feature === undefined ? [] : [feature]))
     .filter(({ name }) => isOfFeature(name));

@@ -1,6 +1,7 @@
 import type { Feature } from '../../domain/feature.js';
 import type { Leftover } from '../../domain/leftover.js';
 import { invalid } from '../../errors.js';
+import { leftoversIn } from '../../leftovers.js';
 import { isOfFeature } from '../../stored-name.js';
 import { audienceOf, leftoverWords, percentageOf, rampStateOf } from '../audience.js';
 import { EXIT } from '../failure.js';
@@ -44,9 +45,11 @@ export async function list(
   pattern: string | undefined,
   options: ListOptions,
 ): Promise<number> {
-  const { source, rollout, terminal } = session;
+  const { source, terminal } = session;
   const now = Date.now();
-  const [{ features }, leftovers] = await Promise.all([source.loadAll(), rollout.leftovers()]);
+  const loaded = await source.loadAll();
+  const { features } = loaded;
+  const leftovers = await leftoversIn(source, now, loaded);
   const matches = matcherOf(pattern);
   const hasData = dataFilterOf(options.data ?? []);
   const unreadable: Unreadable[] = [];

@@ -1,6 +1,6 @@
 import type { Subject } from '../../domain/subject.js';
 import { HanoiError } from '../../errors.js';
-import { EXIT } from '../failure.js';
+import { EXIT, Interrupted } from '../failure.js';
 import { type IdsOptions, idsFrom } from '../ids.js';
 import { interruptible } from '../interruption.js';
 import { printable } from '../printable.js';
@@ -33,12 +33,15 @@ export async function preview(
     let done = 0;
     async function* subjects(): AsyncGenerator<Subject> {
       for await (const each of read?.ids ?? registered(session)) {
+        if (signal.aborted) return;
         yield each;
         progress.at(++done, read?.part());
       }
     }
     try {
-      return await rollout.preview(name, { percentage }, subjects(), { ids: named });
+      const seen = await rollout.preview(name, { percentage }, subjects(), { ids: named });
+      if (signal.aborted) throw new Interrupted(`Interrupted: ${done} ids were looked at.`);
+      return seen;
     } finally {
       progress.end();
     }

@@ -82,7 +82,9 @@ async function change(
     }
     progress.end();
     if (signal.aborted) {
-      throw new Interrupted(`Interrupted: ${far()}. Repeat the command: it goes on from there.`);
+      throw new Interrupted(
+        `Interrupted: ${far()}. Repeat the command: what is done is not done twice.`,
+      );
     }
   });
   if (isJson) await terminal.printJson({ feature: name, done, changed });

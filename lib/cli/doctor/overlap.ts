@@ -17,15 +17,20 @@ export function overlaps(features: readonly Feature[], now: number): Finding[] {
     const joined = new Set([...one, ...other]);
     for (const name of joined) groups.set(name, joined);
   }
-  return [...new Set(groups.values())].map((group) => {
+  return Array.from(new Set(groups.values()), (group) => {
     const own = pairs.filter(({ names }) => group.has(names[0]));
-    const named = own.slice(0, MOST_NAMED).map(({ names: [one, other], shares, shared }) => {
-      const expected = shares[0] * shares[1];
-      return `"${one}" (${percent(shares[0])}) and "${other}" (${percent(shares[1])}) share ${percent(shared)} of all ids, where ${percent(expected)} is chance`;
-    });
+    const named = own
+      .slice(0, MOST_NAMED)
+      .map(({ names: [one, other], shares, shared, byChance }) => {
+        return `"${one}" (${percent(shares[0])}) and "${other}" (${percent(shares[1])}) share ${percent(shared)} of all ids, where ${percent(byChance)} is chance`;
+      });
     const more = own.length > MOST_NAMED ? `; and ${own.length - MOST_NAMED} more pairs` : '';
     return {
-      ...{ severity: 'warning', kind: 'overlap', features: [...group].sort() },
+      ...{
+        severity: 'warning',
+        kind: 'overlap',
+        features: [...group].sort((one, other) => (one < other ? -1 : 1)),
+      },
       message:
         `Their percentages do not choose independently: ${named.join('; ')}${more}. ` +
         'So the same users get new things first, and what is measured of one is mixed with the others.',

@@ -198,7 +198,8 @@ async function orphans(client: Redis | Cluster, source: Source, namespace: strin
   }
   const counts = { scanned, orphaned: orphaned.length };
   if (orphaned.length === 0) return { counts, findings: [] };
-  const named = orphaned.sort().slice(0, MOST_NAMED).join(' ');
+  orphaned.sort((one, other) => (one < other ? -1 : 1));
+  const named = orphaned.slice(0, MOST_NAMED).join(' ');
   const more = orphaned.length > MOST_NAMED ? ` and ${orphaned.length - MOST_NAMED} more` : '';
   const finding: Finding = {
     ...{ severity: 'warning', kind: 'orphaned', features: [] },
