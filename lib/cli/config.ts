@@ -49,8 +49,7 @@ async function contentsOf(file: string, path: string): Promise<unknown> {
   } catch (cause) {
     // What a JSON error quotes can be a password.
     const why = file.endsWith('.json') ? withoutValue(cause) : (cause as Error).message;
-    const isModule = cause instanceof SyntaxError && file.endsWith('.js');
-    throw wrong(file, isModule ? `${why}; as an ES module it has to be called .mjs` : why);
+    throw wrong(file, why);
   }
 }
 

@@ -93,9 +93,9 @@ function factsLine({
     version ?? 'version unknown',
     `round trip ${roundTripMs} ms`,
     `clock ${clockDifferenceMs >= 0 ? '+' : ''}${clockDifferenceMs} ms`,
-    ...(evictionPolicy === undefined ? [] : [evictionPolicy]),
-    ...(appendOnly === undefined ? [] : [appendOnly ? 'append-only file' : 'no append-only file']),
-    ...(sets === undefined ? [] : [`${sets.scanned} sets`]),
+    ...(evictionPolicy === null ? [] : [evictionPolicy]),
+    ...(appendOnly === null ? [] : [appendOnly ? 'append-only file' : 'no append-only file']),
+    ...(sets === null ? [] : [`${sets.scanned} sets`]),
   ]
     .map(printable)
     .join(', ');

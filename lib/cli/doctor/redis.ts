@@ -9,12 +9,12 @@ export interface ServerFacts {
   readonly roundTripMs: number;
   /** The server's clock less this machine's, in ms; within half a round trip. */
   readonly clockDifferenceMs: number;
-  /** `redis 7.2.4`; undefined where the server does not say. */
-  readonly version: string | undefined;
-  readonly evictionPolicy: string | undefined;
-  readonly appendOnly: boolean | undefined;
+  /** `redis 7.2.4`. Null, as what follows, where the server does not say it to this user. */
+  readonly version: string | null;
+  readonly evictionPolicy: string | null;
+  readonly appendOnly: boolean | null;
   /** `scanned` keys of sets, of which so many belong to no feature. */
-  readonly sets: { readonly scanned: number; readonly orphaned: number } | undefined;
+  readonly sets: { readonly scanned: number; readonly orphaned: number } | null;
 }
 
 const PINGS = 5;
@@ -30,7 +30,7 @@ const PAGE = 1_000;
 /** So many orphans are named. */
 const MOST_NAMED = 10;
 
-/** Looks at the server itself. What the user may not ask is undefined, and said in a note. */
+/** Looks at the server itself. What the user may not ask is null, and said in a note. */
 export async function serverFindings(
   client: Redis | Cluster,
   source: Source,
@@ -55,9 +55,9 @@ export async function serverFindings(
   const version = isValkey ? info?.valkey_version : info?.redis_version;
   const facts: ServerFacts = {
     ...{ roundTripMs, clockDifferenceMs },
-    version: version && `${isValkey ? 'valkey' : 'redis'} ${version}`,
-    evictionPolicy: info?.maxmemory_policy,
-    appendOnly: info?.aof_enabled === undefined ? undefined : info.aof_enabled === '1',
+    version: version === undefined ? null : `${isValkey ? 'valkey' : 'redis'} ${version}`,
+    evictionPolicy: info?.maxmemory_policy ?? null,
+    appendOnly: info?.aof_enabled === undefined ? null : info.aof_enabled === '1',
     sets: sets.counts,
   };
   return { facts, findings };
@@ -182,7 +182,7 @@ async function orphans(client: Redis | Cluster, source: Source, namespace: strin
       message: 'This user may not call SCAN: sets that belong to no feature were not looked for.',
       fix: 'Run doctor as a user with `+scan +pttl`.',
     };
-    return { counts: undefined, findings: [note] };
+    return { counts: null, findings: [note] };
   }
   // Read after them, so that what was created meanwhile is not taken for one.
   const { features } = await source.loadAll();

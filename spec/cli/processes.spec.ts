@@ -1,0 +1,179 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { useBuilt } from '../built.js';
+import { answerWith, HttpServer } from '../http-server.js';
+import { useRedis } from '../redis-server.js';
+
+// The real program, as a shell meets it.
+const redis = useRedis();
+const built = useBuilt();
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'hanoi-cli-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+function start(args: readonly string[], env: { readonly [name: string]: string } = {}) {
+  const program = fileURLToPath(JSON.parse(built.at('cli/index.js')));
+  const { HANOI_URL: _, HANOI_ACTOR: __, ...own } = process.env;
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: folder,
+    env: { ...own, ...env },
+  });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (data) => {
+    out += data;
+  });
+  child.stderr.on('data', (data) => {
+    err += data;
+  });
+  const ended = new Promise<Ended>((resolve) => {
+    child.once('close', (code, signal) => resolve({ code, signal, out, err }));
+  });
+  return { child, ended, said: () => out + err };
+}
+
+async function hanoi(args: readonly string[], input = '', env = {}): Promise<Ended> {
+  const { child, ended } = start(args, env);
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  return ended;
+}
+
+const placeOf = (namespace: string) => `${redis.server.url}?namespace=${namespace}`;
+
+describe('the program', () => {
+  it('ends with what happened, for scripts', async () => {
+    expect(await hanoi(['add', 'chat', '-p', '100'])).toMatchObject({ code: 0, err: '' });
+    const ended = await Promise.all([
+      hanoi(['check', 'chat', 'ann']),
+      hanoi(['check', 'chat']),
+      hanoi(['check', 'nope', 'ann']),
+      hanoi(['percentage', 'chat', 'many']),
+      hanoi(['add', 'chat']),
+      hanoi(['list', '--url', 'redis://127.0.0.1:1']),
+    ]);
+    expect(ended.map(({ code }) => code)).toEqual([0, 0, 3, 2, 4, 5]);
+    const [, , missing, , , unreachable] = ended;
+    expect(missing).toMatchObject({
+      out: '',
+      err: expect.stringMatching(/^hanoi: FEATURE_NOT_FOUND: .+\n$/),
+    });
+    expect(unreachable?.err).toMatch(/^hanoi: STORE_UNAVAILABLE: .+\n$/);
+  });
+
+  it('reads ids from stdin, and says nothing on a pipe while it does', async () => {
+    const ids = Array.from({ length: 2_500 }, (_, n) => `user-${n}`).join('\n');
+    const url = placeOf('stdin');
+    await hanoi(['add', 'chat', '-u', url]);
+    expect(await hanoi(['users', 'add', 'chat', '-u', url], ids)).toEqual({
+      ...{ code: 0, signal: null, err: '' },
+      out: 'chat: 2,500 ids were taken, 2,500 of them new.\n',
+    });
+  });
+
+  it('ends quietly where nobody reads on', async () => {
+    const members = Array.from({ length: 100_000 }, (_, n) => `user-${n}`);
+    writeFileSync(
+      join(folder, 'features.json'),
+      JSON.stringify({ features: { chat: {} }, members: { chat: members } }),
+    );
+    const { child, ended } = start(['users', 'list', 'chat']);
+    child.stdout.once('data', () => child.stdout.destroy());
+    expect(await ended).toMatchObject({ code: 0, signal: null, err: '' });
+  });
+
+  it('says at Ctrl-C how far it came, and can go on', async () => {
+    const url = placeOf('interrupted');
+    await hanoi(['add', 'chat', '-u', url]);
+    const { child, ended } = start(['users', 'add', 'chat', '-u', url, '--json']);
+    // Stdin stays open: nobody knows how much is to come.
+    child.stdin.write(Array.from({ length: 3_000 }, (_, n) => `user-${n}\n`).join(''));
+    for (;;) {
+      const { out } = await hanoi(['show', 'chat', '--json', '-u', url]);
+      if (JSON.parse(out).members === 3_000) break;
+    }
+    child.kill('SIGINT');
+    const { code, out, err } = await ended;
+    expect([code, out]).toEqual([130, '']);
+    expect(JSON.parse(err).error).toEqual({
+      ...{ code: 'INTERRUPTED', exitCode: 130 },
+      message:
+        'Interrupted: 3,000 ids were taken, 3,000 of them new. Repeat the command: what is done is not done twice.',
+    });
+  });
+
+  it('defines the groups and segments of a config file that is code', async () => {
+    writeFileSync(
+      join(folder, 'hanoi.config.mjs'),
+      `export default {
+        url: 'mine.json',
+        define(rollout) {
+          rollout.defineGroup('staff', (user) => user.id?.startsWith('staff-'));
+          rollout.defineSegment('country', (user) => user.place);
+        },
+      };`,
+    );
+    const rules = [{ id: 'de', when: { segment: 'country', in: ['DE'] }, serve: 'on' }];
+    const settings = JSON.stringify({ groups: ['staff'], rules });
+    await hanoi(['add', 'chat', '--settings', settings]);
+    const codes = await Promise.all([
+      hanoi(['check', 'chat', 'staff-1', '-a', 'x=1']),
+      hanoi(['check', 'chat', 'ann', '-a', 'place=DE']),
+      hanoi(['check', 'chat', 'ann', '-a', 'place=FR']),
+      hanoi(['doctor']),
+    ]);
+    expect(codes.map(({ code }) => code)).toEqual([0, 0, 1, 0]);
+    expect(codes[3]?.out).toContain('mine.json: 1 features\n\nNothing was found.\n');
+  });
+
+  it.each([
+    ['js', 'module.exports = { url: "own.json" };', 0, 'own.json'],
+    ['mjs', 'throw new Error("broken");', 2, 'broken'],
+    [
+      'mjs',
+      'export default { define() { throw new Error("no such table"); } };',
+      2,
+      'no such table',
+    ],
+    ['json', '{ "url": "redis://:hunter2@", }', 2, 'it is not JSON'],
+  ])('takes a config file in .%s: %s', async (extension, text, code, said) => {
+    writeFileSync(join(folder, `hanoi.config.${extension}`), text);
+    const ended = await hanoi(['list']);
+    expect(ended.code).toBe(code);
+    expect(ended.err).toContain(said);
+    expect(ended.err.trimEnd().split('\n')).toHaveLength(1);
+    expect(ended.err).not.toContain('hunter2');
+  });
+
+  it('reads what is published at a URL, and writes nothing there', async () => {
+    const everyone = answerWith('{ "features": { "chat": { "percentage": 100 } } }');
+    const server = await HttpServer.start(everyone);
+    try {
+      const url = `${server.url.replace('http://', 'http://app:hunter2@')}/features.json?key=hunter2`;
+      const [listed, refused] = await Promise.all([
+        hanoi(['list', '-u', url]),
+        hanoi(['disable', 'chat', '-u', url]),
+      ]);
+      expect(listed).toMatchObject({ code: 0, out: expect.stringContaining('everyone') });
+      expect(refused).toMatchObject({ code: 2, err: expect.stringContaining('READ_ONLY') });
+      server.answer = answerWith('{ "features": {} }');
+      const empty = await hanoi(['list', '-u', url]);
+      expect(empty.err).toContain('There are no features at http');
+      expect(listed.err + refused.err + empty.err).not.toContain('hunter2');
+    } finally {
+      await server.stop();
+    }
+  });
+});
