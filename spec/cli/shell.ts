@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { run } from '../../lib/cli/run.js';
 import { Terminal } from '../../lib/cli/terminal.js';
@@ -65,4 +66,15 @@ function collector(isTerminal: boolean) {
   });
   if (isTerminal) Object.assign(stream, { isTTY: true, columns: 100 });
   return { stream, text: () => chunks.join('') };
+}
+
+/** The command line writes and reads there, and looks at the server; what is there goes by it too. */
+export async function expectToWorkAt(url: string): Promise<void> {
+  const { hanoi, told, json } = shellIn(tmpdir);
+  await told('add', 'by-command-line', '-u', url);
+  await told('users', 'add', 'by-command-line', 'ann', '-u', url);
+  expect((await hanoi(['check', 'by-command-line', 'ann', '-u', url])).code).toBe(0);
+  const { server } = await json('doctor', '-u', url);
+  expect(server.sets).toEqual({ scanned: 1, orphaned: 0 });
+  await told('remove', 'by-command-line', '--yes', '-u', url);
 }

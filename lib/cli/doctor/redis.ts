@@ -36,6 +36,8 @@ export async function serverFindings(
   source: Source,
   namespace: string,
 ): Promise<{ readonly facts: ServerFacts; readonly findings: readonly Finding[] }> {
+  // The nodes of a cluster are known from then on.
+  if (client.status === 'wait') await client.connect();
   const [node] = 'nodes' in client ? client.nodes('master') : [client];
   const findings: Finding[] = [];
   const server = node as Redis;

@@ -3,6 +3,7 @@ import { Cluster as Cluster5 } from 'ioredis';
 import { Cluster as Cluster6 } from 'ioredis-6';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { Rollout } from '../../../lib/rollout.js';
+import { expectToWorkAt } from '../../cli/shell.js';
 import { compare, failOver, furnish, KEY, Load, quiet, type Site } from '../../failover.js';
 import { RedisCluster } from '../../redis-cluster.js';
 import type { RedisServer } from '../../redis-server.js';
@@ -35,6 +36,11 @@ const CLIENTS: [string, () => Cluster5][] = [
   ['ioredis 5', () => new Cluster5(cluster.startupNodes)],
   ['ioredis 6', () => new Cluster6(cluster.startupNodes) as unknown as Cluster5],
 ];
+
+it('is where the command line works', async () => {
+  const nodes = cluster.startupNodes.map(({ host, port }) => `${host}:${port}`).join(',');
+  await expectToWorkAt(`redis://${nodes}?cluster=true&namespace=${namespace()}`);
+});
 
 describe.each(CLIENTS)('on three masters with replicas, with %s', (_, connect) => {
   let client: Cluster5;

@@ -2,6 +2,7 @@ import { Redis as Redis5 } from 'ioredis';
 import { Redis as Redis6 } from 'ioredis-6';
 import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index.js';
 import { Rollout } from '../../../lib/rollout.js';
+import { expectToWorkAt } from '../../cli/shell.js';
 import { failOver, furnish, quiet, type Site } from '../../failover.js';
 import { SentinelTrio } from '../../redis-sentinel.js';
 import { backendContract } from '../contract.js';
@@ -19,6 +20,12 @@ const CLIENTS: [string, () => Redis5][] = [
   ['ioredis 5', () => new Redis5(trio.clientOptions)],
   ['ioredis 6', () => new Redis6(trio.clientOptions) as unknown as Redis5],
 ];
+
+it('is found by the command line', async () => {
+  const { sentinels = [], name } = trio.clientOptions;
+  const nodes = sentinels.map(({ host, port }) => `${host}:${port}`).join(',');
+  await expectToWorkAt(`redis://${nodes}?sentinel=${name}&namespace=by-sentinel`);
+});
 
 describe.each(CLIENTS)('through Sentinel, with %s', (_, connect) => {
   let client: Redis5;
