@@ -6,6 +6,7 @@ import {
   readdir,
   readFile,
   realpath,
+  rename,
   rm,
   symlink,
   writeFile,
@@ -429,6 +430,35 @@ describe('the packed package', () => {
       console.log(await rollout.isEnabled('chat', 'ann'));`,
     );
     expect(await node('ends.mjs')).toBe(true);
+  });
+
+  it('has a command line, which npx finds, and which finds Redis', async () => {
+    const url = `${redis.server.url}?namespace=packed`;
+    const hanoi = async (...args: string[]) =>
+      (await run('npx', ['--no-install', 'hanoi', ...args, '--url', url], { cwd: folder })).stdout;
+    await hanoi('add', 'chat', '--percentage', '20');
+    const { features } = JSON.parse(await hanoi('list', '--json'));
+    expect(features).toMatchObject([{ name: 'chat', percentage: 20 }]);
+  });
+
+  it.each([
+    ['commander', ['list']],
+    ['ioredis', ['list', '--url', 'redis://127.0.0.1:1']],
+  ])('says so where %s was left out', async (name, args) => {
+    const place = join(folder, 'node_modules', name);
+    await rename(place, `${place}-away`);
+    try {
+      const hanoi = join(folder, 'node_modules/.bin/hanoi');
+      const { code, stderr } = await run(hanoi, args, { cwd: folder }).catch((failure) => failure);
+      expect([code, stderr]).toEqual([
+        2,
+        expect.stringMatching(
+          new RegExp(`^hanoi: INVALID_ARGUMENT: .* npm install ${name}\\.\\n$`),
+        ),
+      ]);
+    } finally {
+      await rename(`${place}-away`, place);
+    }
   });
 
   it('loads none of what its surfaces stand on with its core', async () => {

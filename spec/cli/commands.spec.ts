@@ -1,7 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { FileBackend } from '../../lib/backends/file/index.js';
+import { programFor } from '../../lib/cli/program.js';
+import { Terminal } from '../../lib/cli/terminal.js';
 import { Rollout } from '../../lib/index.js';
 import { shellIn } from './shell.js';
 
@@ -770,5 +773,29 @@ describe('what it prints', () => {
     expect(await told('users', 'add', '--help')).toContain('--actor <name>');
     const { version } = JSON.parse(readFileSync(join(__dirname, '../../package.json'), 'utf8'));
     expect(await told('--version')).toBe(`${version}\n`);
+  });
+});
+
+describe('what is written of it', () => {
+  const names: string[] = [];
+  const collect = (command: Command, before: string) => {
+    for (const each of command.commands) {
+      const name = `${before}${each.name()}`;
+      if (each.commands.length > 0) collect(each, `${name} `);
+      else if (name !== 'help') names.push(name);
+    }
+  };
+  const streams = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+  collect(programFor(new Terminal(streams, {}, '.'), { exitCode: 0 }), '');
+  const page = (file: string) => readFileSync(join(__dirname, '../..', file), 'utf8');
+
+  it.each(names)('names `%s`', (name) => {
+    const [family, own] = name.split(' ') as [string, string?];
+    const readme = page('README.md');
+    const [, list] = new RegExp(`\`${family}(?: ([a-z\\\\|]+))?\`[,| ]`).exec(readme) ?? [];
+    expect(readme).toContain(`\`${family}`);
+    if (own !== undefined) expect(list?.split('\\|')).toContain(own);
+    const isRamp = family === 'ramp';
+    expect(page('docs/cli.md')).toContain(`\`${isRamp ? family : name}\``);
   });
 });
