@@ -1,11 +1,11 @@
-import type { Change, Loaded, Source } from './backends/backend.js';
+import type { Change, Loaded, Source, Stored } from './backends/backend.js';
 import { batchesOf } from './batches.js';
 import { experimentOf } from './domain/experiment.js';
 import type { Feature } from './domain/feature.js';
 import { instantOf } from './domain/instant.js';
 import { expiryOf, LEFT_OVER_MS, type Leftover } from './domain/leftover.js';
 import { reachOf } from './domain/reach.js';
-import { isOfFeature, readName } from './stored-name.js';
+import { isOfFeature, readName, storedName } from './stored-name.js';
 
 /** Histories read at once. */
 const AT_ONCE = 200;
@@ -50,6 +50,19 @@ export async function leftoversIn(
     }
   }
   return found.sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
+}
+
+/** A feature, and what says whether it can be left over. */
+export async function loadedOf(source: Source, name: string): Promise<Loaded> {
+  const features = new Map<string, Stored>();
+  const load = async (stored: string) => {
+    const found = await source.load(stored);
+    if (found !== undefined) features.set(stored, found);
+    return found?.feature;
+  };
+  const { experiments = [] } = (await load(name)) ?? {};
+  await Promise.all(experiments.map((each) => load(storedName('experiment', each))));
+  return { token: undefined, features };
 }
 
 /** Of one that reaches everyone now: back to what made it so. */

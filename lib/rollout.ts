@@ -75,7 +75,7 @@ import {
   type ImplementationsOptions,
   type TakingTheSame,
 } from './implementations.js';
-import { leftoversIn } from './leftovers.js';
+import { leftoversIn, loadedOf } from './leftovers.js';
 import { Members } from './members.js';
 import { type Observer, Observers } from './observers.js';
 import { currentOverrides } from './overrides.js';
@@ -726,10 +726,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /**
    * The features that can go from the code, or have to be looked at, by name: past `data.expiresAt`,
-   * or for 30 days on for everyone or for nobody. One can be there for two reasons.
+   * or for 30 days on for everyone or for nobody. One can be there for two reasons. With a name, of
+   * that feature alone.
    */
-  leftovers(): Promise<Leftover[]> {
-    return attempt(() => leftoversIn(this.source, this.surroundings.now()));
+  async leftovers(name?: NameOf<Features>): Promise<Leftover[]> {
+    const { source, surroundings } = this;
+    const loaded = name === undefined ? undefined : await loadedOf(source, name);
+    return leftoversIn(source, surroundings.now(), loaded);
   }
 
   /**

@@ -149,8 +149,12 @@ describe('what is left over', () => {
     });
     clock.advance('39d');
     expect(await told()).toEqual([]);
+    expect(await rollout.leftovers('f')).toEqual([]);
     clock.advance('32d');
     expect(await told()).toEqual(['f everyone 40']);
+    await rollout.addFeature('g', { data: { expiresAt: '2026-01-01' } });
+    expect(await rollout.leftovers('f')).toMatchObject([{ name: 'f', why: 'everyone' }]);
+    expect(await rollout.leftovers('h')).toEqual([]);
   });
 
   it('tells two reasons of one feature, and nothing of groups', async () => {

@@ -93,7 +93,9 @@ export class Terminal {
   async confirm(question: string): Promise<boolean> {
     const asking = createInterface({ input: this.streams.stdin, output: this.streams.stderr });
     try {
-      const answer = await asking.question(`${question} [y/N] `);
+      // Where the input ends without an answer, nothing else would say so.
+      const ended = once(asking, 'close').then(() => '');
+      const answer = await Promise.race([asking.question(`${question} [y/N] `), ended]);
       return /^y(es)?$/i.test(answer.trim());
     } finally {
       asking.close();

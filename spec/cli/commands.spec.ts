@@ -412,6 +412,7 @@ describe('removing', () => {
 
   it.each([
     ['n\n', 1, 1],
+    ['', 1, 1],
     ['\n', 1, 1],
     ['yes\n', 0, 0],
   ])('asks on a terminal: %j', async (input, code, left) => {

@@ -1,6 +1,6 @@
 import type { Feature } from '../../domain/feature.js';
 import type { Leftover } from '../../domain/leftover.js';
-import { invalid } from '../../errors.js';
+import { hasCode, invalid } from '../../errors.js';
 import { leftoversIn } from '../../leftovers.js';
 import { isOfFeature } from '../../stored-name.js';
 import { audienceOf, leftoverWords, percentageOf, rampStateOf } from '../audience.js';
@@ -68,7 +68,7 @@ export async function list(
         ...{ name, enabled, percentage: percentageOf(feature, now) },
         ramp: typeof percentage === 'object' ? rampStateOf(percentage, now) : null,
         // Removed meanwhile, it is still listed.
-        members: hasHad ? await source.countMembers(name).catch(() => 0) : 0,
+        members: hasHad ? await source.countMembers(name).catch(unlessRemoved) : 0,
         feature,
         leftOver: leftovers
           .filter((each) => each.name === name)
@@ -136,6 +136,11 @@ function rowOf(
       ...(isPlain ? [] : (['yellow'] as const)),
     ],
   ];
+}
+
+function unlessRemoved(error: unknown): number {
+  if (hasCode(error, 'FEATURE_NOT_FOUND')) return 0;
+  throw error;
 }
 
 /** A part of a name, or with `*` a whole one. */

@@ -10,8 +10,10 @@ export async function show(session: Session, name: string): Promise<number> {
   const { rollout, terminal } = session;
   const feature = await rollout.get(name);
   if (feature === undefined) throw notFound(name);
-  const [members, leftovers] = await Promise.all([rollout.countMembers(name), rollout.leftovers()]);
-  const leftOver = leftovers.filter((each) => each.name === name);
+  const [members, leftOver] = await Promise.all([
+    rollout.countMembers(name),
+    rollout.leftovers(name),
+  ]);
   const now = Date.now();
   if (session.isJson) {
     await terminal.printJson({

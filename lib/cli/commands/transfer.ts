@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { open, rename, unlink } from 'node:fs/promises';
+import { link, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Source } from '../../backends/backend.js';
 import { MemoryBackend } from '../../backends/memory.js';
-import { type CopyReport, copyFeatures } from '../../copy-features.js';
+import { copyFeatures } from '../../copy-features.js';
 import { HanoiError, invalid, withoutValue } from '../../errors.js';
 import type { Imported } from '../../import/index.js';
 import { Rollout } from '../../rollout.js';
-import { EXIT } from '../failure.js';
+import { EXIT, Interrupted } from '../failure.js';
+import { interruptible } from '../interruption.js';
 import { clientOf, openPlace, parsePlace, titleOf, writable } from '../place.js';
 import { printable } from '../printable.js';
 import { Progress } from '../progress.js';
@@ -50,15 +51,14 @@ export async function exportFeatures(
 async function save(path: string, text: string, force: boolean): Promise<void> {
   const begun = join(dirname(path), `.${process.pid}.hanoi-export`);
   try {
-    if (!force) await (await open(path, 'wx')).close();
     // It names users.
     const file = await open(begun, 'w', 0o600);
     await file.writeFile(text);
     await file.sync();
     await file.close();
-    await rename(begun, path);
+    if (force) await rename(begun, path);
+    else await link(begun, path);
   } catch (cause) {
-    await unlink(begun).catch(() => {});
     const { code = '' } = cause as NodeJS.ErrnoException;
     throw new HanoiError(
       'INVALID_ARGUMENT',
@@ -67,6 +67,8 @@ async function save(path: string, text: string, force: boolean): Promise<void> {
         : `Expected a file that can be written: ${path} (${code}).`,
       { cause },
     );
+  } finally {
+    await unlink(begun).catch(() => {});
   }
 }
 
@@ -204,15 +206,15 @@ async function transfer(
   }
   const progress = new Progress(terminal, 'features copied');
   let far = '0 features';
-  const interrupted = () => {
-    progress.end();
-    terminal.warn(`Interrupted after ${far}. Repeat the command: it goes on from there.\n`);
-    process.exit(EXIT.interrupted);
-  };
-  process.once('SIGINT', interrupted);
-  let report: CopyReport;
-  try {
-    report = await copyFeatures(from, to, {
+  const report = await interruptible((signal) => {
+    const interrupted = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => {
+        reject(
+          new Interrupted(`Interrupted after ${far}. Repeat the command: it goes on from there.`),
+        );
+      });
+    });
+    const copying = copyFeatures(from, to, {
       ...(names.length > 0 && { names }),
       ...{ dryRun, onConflict: replace ? 'replace' : 'skip', actor },
       ...(about.note !== undefined && { note: about.note }),
@@ -221,10 +223,9 @@ async function transfer(
         progress.at(done, done / of);
       },
     });
-  } finally {
-    process.off('SIGINT', interrupted);
-    progress.end();
-  }
+    // What is left of it ends when its places are closed.
+    return Promise.race([copying, interrupted]);
+  }).finally(() => progress.end());
   const problems = [...unread, ...report.problems];
   const { copied, replaced, same, skipped } = report;
   if (session.isJson) {

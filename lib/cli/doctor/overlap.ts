@@ -14,6 +14,7 @@ export function overlaps(features: readonly Feature[], now: number): Finding[] {
       Set<string>,
       Set<string>,
     ];
+    if (one === other) continue;
     const joined = new Set([...one, ...other]);
     for (const name of joined) groups.set(name, joined);
   }
