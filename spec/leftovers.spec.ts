@@ -59,6 +59,29 @@ describe('what is left over', () => {
     ['a ramp that is done', { percentage: line(['02', 10], ['06', 100]) }, ['f everyone 5']],
     ['one that stays', { percentage: line(['02', 0], ['04', 100], ['08', 100]) }, ['f everyone 3']],
     ['one that goes on', { percentage: line(['02', 10], ['29', 100]) }, []],
+    [
+      'one that will go down',
+      {
+        percentage: {
+          points: [
+            { at: '2026-01-01T00:00:00Z', percentage: 100 },
+            { at: '2026-09-01T00:00:00Z', percentage: 100 },
+            { at: '2026-09-01T00:00:00Z', percentage: 50 },
+          ],
+        },
+      },
+      [],
+    ],
+    [
+      'one that will begin',
+      { percentage: { points: [{ at: '2026-09-01T00:00:00Z', percentage: 50 }] } },
+      [],
+    ],
+    [
+      'one that is paused at all',
+      { percentage: { ...line(['02', 100], ['29', 50]), pausedAt: '2026-01-02T00:00:00Z' } },
+      ['f everyone 1'],
+    ],
     ['one that ends below', { percentage: line(['02', 100], ['06', 50]) }, []],
     ['one that went down', { percentage: line(['02', 100], ['06', 0]) }, ['f nobody 5']],
     ['nobody', {}, ['f nobody 0']],

@@ -1,5 +1,5 @@
 import type { Feature } from '../../lib/domain/feature.js';
-import { cohortsOf, overlapsIn } from '../../lib/domain/overlap.js';
+import { type Cohort, cohortsOf, overlapsIn } from '../../lib/domain/overlap.js';
 import { createFeature, type FeatureSettings } from '../../lib/domain/validate.js';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
@@ -27,6 +27,32 @@ describe('the overlap of cohorts', () => {
     );
     expect(found(...many)).toEqual([]);
     expect(found(feature('a', { percentage: 50 }), many[20] as Feature)).toEqual([]);
+  });
+
+  it('is not told where it can hardly be told from chance', () => {
+    expect(found(feature('a', { percentage: 1 }), feature('b', { percentage: 90 }))).toEqual([]);
+    expect(found(feature('a', { percentage: 5 }), feature('b', { percentage: 90 }))).toHaveLength(
+      1,
+    );
+  });
+
+  it('is not told where less than half of what is possible is more than chance', () => {
+    const [half, other] = cohortsOf(
+      [
+        feature('a', { percentage: 50, bucketing: 'independent' }),
+        feature('b', { percentage: 50, bucketing: 'independent' }),
+      ],
+      NOW,
+    ) as [Cohort, Cohort];
+    // Of so many of 100 words the same ids, of the others independent ones.
+    const mixed = (same: number): Cohort => {
+      const bits = other.bits.map((word, at) =>
+        at % 100 < same ? (half.bits[at] as number) : word,
+      );
+      return { ...other, bits };
+    };
+    expect(overlapsIn([half, mixed(30)])).toEqual([]);
+    expect(overlapsIn([half, mixed(70)])).toHaveLength(1);
   });
 
   // With the CRC-32 of id and name, a name of the same length shifts all ids by one constant.
