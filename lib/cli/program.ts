@@ -290,7 +290,7 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
     );
   program
     .command('doctor')
-    .description('what is wrong, or soon may be: ends with 1 where there are findings')
+    .description('what is wrong, or soon may be: ends with 1 where more than notes are found')
     .addOption(
       new Option('--severity <least>', 'only those, and graver ones').choices([
         'error',

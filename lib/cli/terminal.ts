@@ -93,9 +93,11 @@ export class Terminal {
   async confirm(question: string): Promise<boolean> {
     const asking = createInterface({ input: this.streams.stdin, output: this.streams.stderr });
     try {
-      // Where the input ends without an answer, nothing else would say so.
+      // Where the input ends, or by Ctrl-C, there is no answer: in one Node the question rejects, in
+      // another it stays open.
       const ended = once(asking, 'close').then(() => '');
-      const answer = await Promise.race([asking.question(`${question} [y/N] `), ended]);
+      const asked = asking.question(`${question} [y/N] `).catch(() => '\n');
+      const answer = await Promise.race([asked, ended]);
       return /^y(es)?$/i.test(answer.trim());
     } finally {
       asking.close();

@@ -140,6 +140,8 @@ describe('doctor', () => {
       /^redis:\/\/127\.0\.0\.1:\d+\/0 \(namespace place-\d+\): 1 features\n(redis|valkey) \d+\.\S+, round trip [\d.]+ ms, clock [+-][\d.]+ ms, noeviction, no append-only file, 0 sets\n\nNothing was found\.\n$/,
     );
     expect(code).toBe(0);
+    // A note is none.
+    expect((await hanoi(['doctor', '-u', url])).code).toBe(0);
     const { server, findings } = await json('doctor', '-u', url);
     expect(server).toMatchObject({ evictionPolicy: 'noeviction', appendOnly: false });
     expect(Math.abs(server.clockDifferenceMs)).toBeLessThan(500);

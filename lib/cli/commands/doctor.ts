@@ -22,7 +22,7 @@ const STYLES: { readonly [severity in Severity]: Style } = {
   note: 'dim',
 };
 
-/** Ends with 1 where something was found. */
+/** Ends with 1 where something was found that is more than a note. */
 export async function doctor(
   session: Session,
   { severity = 'note' }: DoctorOptions,
@@ -57,7 +57,8 @@ export async function doctor(
   ]
     .filter((each) => rank(each.severity) <= rank(severity))
     .sort((one, other) => rank(one.severity) - rank(other.severity));
-  const exitCode = findings.length === 0 ? EXIT.done : EXIT.no;
+  const isGrave = findings.some((each) => each.severity !== 'note');
+  const exitCode = isGrave ? EXIT.no : EXIT.done;
   if (session.isJson) {
     const server = facts ?? null;
     await terminal.printJson({ place: titleOf(place), features: live.length, server, findings });

@@ -92,7 +92,7 @@ export function leftoverFindings(leftovers: readonly Leftover[]): Finding[] {
     }
     const what = why === 'everyone' ? 'is on for everyone' : 'reaches nobody, and was not changed';
     return {
-      ...{ severity: 'note', kind: 'left over', features: [name] },
+      ...{ severity: 'warning', kind: 'left over', features: [name] },
       message: `${title} ${what} since ${day}.`,
       fix:
         why === 'everyone'
