@@ -44,7 +44,7 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
     });
 
   const perform =
-    (load: () => Promise<Task>, placeOf?: (args: readonly string[]) => string) =>
+    (load: () => Promise<Task>, placeOf?: (args: readonly string[]) => string, isServing = false) =>
     async (...given: unknown[]) => {
       const command = given.at(-1) as Command;
       const own = command.opts();
@@ -53,8 +53,11 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
       const args = command.processedArgs;
       const url = placeOf?.(args as string[]);
       const options = url === undefined ? common : { ...common, url };
-      parsed.exitCode = await inSession(terminal, options, (session) =>
-        task(session, ...args, own),
+      parsed.exitCode = await inSession(
+        terminal,
+        options,
+        (session) => task(session, ...args, own),
+        isServing,
       );
     };
 
@@ -299,6 +302,22 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
       ]),
     )
     .action(perform(async () => (await import('./commands/doctor.js')).doctor));
+  program
+    .command('serve')
+    .description(
+      'the HTTP API, with a token for this run, or those of HANOI_ADMIN_TOKEN and the like',
+    )
+    .option('--host <host>', 'where to listen (default: 127.0.0.1)')
+    .option('--port <port>', '0 takes a free one (default: 4200)', countOf)
+    .option('--admin', 'writes too')
+    .addOption(
+      new Option('--anonymous <access>', 'what everybody may do').choices(['evaluate', 'read']),
+    )
+    .option('--allow-host <host>', 'a name by which requests come; can be repeated', collected)
+    .option('--origin <origin>', 'a site whose pages may ask; can be repeated', collected)
+    .action(
+      perform(async () => (await import('./commands/serve.js')).serveFeatures, undefined, true),
+    );
   return program;
 }
 

@@ -1,5 +1,5 @@
 import { userInfo } from 'node:os';
-import type { Source } from '../backends/backend.js';
+import type { Backend, Source } from '../backends/backend.js';
 import { HanoiError } from '../errors.js';
 import { Rollout } from '../rollout.js';
 import type { WriteOptions } from '../writer.js';
@@ -42,6 +42,7 @@ export async function inSession<Result>(
   terminal: Terminal,
   options: CommonOptions,
   command: (session: Session) => Promise<Result>,
+  isServing = false,
 ): Promise<Result> {
   const { env, folder } = terminal;
   const { json: isJson = false, note, requestId, timeout: timeoutMs = TIMEOUT_MS } = options;
@@ -50,8 +51,13 @@ export async function inSession<Result>(
   const place = parsePlace(where, folder);
   const actor = options.actor ?? (env.HANOI_ACTOR || undefined) ?? config.actor ?? userName();
   const opened = await openPlace(place, { timeoutMs });
+  let { source } = opened;
   try {
-    const { source } = opened;
+    // What is asked often is answered without asking Redis.
+    if (isServing && place.kind === 'redis' && place.backend !== 'rollout-gem') {
+      const { ReplicaBackend } = await import('../backends/replica.js');
+      source = new ReplicaBackend(source as Backend);
+    }
     const rollout = new Rollout(source).as(actor);
     const defined = await defineBy(config.define, rollout);
     return await command({
@@ -59,6 +65,7 @@ export async function inSession<Result>(
       about: { note, requestId },
     });
   } finally {
+    await source.close();
     await opened.close();
   }
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { useBuilt } from '../built.js';
 import { answerWith, HttpServer } from '../http-server.js';
@@ -175,5 +176,36 @@ describe('the program', () => {
     } finally {
       await server.stop();
     }
+  });
+
+  it('serves, by the token that it prints or by those of the environment, until it is told to end', async () => {
+    const url = placeOf('served');
+    await hanoi(['add', 'chat', '-p', '100', '-u', url]);
+    const statusOf = async (at: string, token: string, method = 'GET') => {
+      const headers = { authorization: `Bearer ${token}` };
+      return (await fetch(`${at}/v1/features/chat`, { method, headers })).status;
+    };
+    const given = 'of-the-environment-0123456789abcdef';
+    const servers = [
+      start(['serve', '--port', '0', '-u', url, '--json']),
+      start(['serve', '--port', '0', '-u', url, '--json', '--admin'], { HANOI_ADMIN_TOKEN: given }),
+    ];
+    const [own, other] = await Promise.all(
+      servers.map(async ({ child, said }) => {
+        while (!said().includes('\n') && child.exitCode === null) await delay(20);
+        return JSON.parse(said());
+      }),
+    );
+    expect([await statusOf(own.url, own.token), await statusOf(own.url, given)]).toEqual([
+      200, 401,
+    ]);
+    expect(own.url).not.toContain(own.token);
+    expect(await statusOf(own.url, own.token, 'DELETE')).toBe(403);
+    expect(other.token).toBeNull();
+    expect(await statusOf(other.url, given)).toBe(200);
+    for (const { child } of servers) child.kill('SIGTERM');
+    for (const { ended } of servers) expect(await ended).toMatchObject({ code: 0, err: '' });
+    const open = await hanoi(['serve', '--host', '0.0.0.0', '--port', '0', '-u', url]);
+    expect(open).toMatchObject({ code: 2, err: expect.stringContaining('INVALID_ARGUMENT') });
   });
 });
