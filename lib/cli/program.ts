@@ -52,6 +52,9 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
       const [{ inSession }, task] = await Promise.all([import('./session.js'), load()]);
       const args = command.processedArgs;
       const url = placeOf?.(args as string[]);
+      if (url !== undefined && common.url !== undefined) {
+        command.error('expected no --url: the arguments say both places');
+      }
       const options = url === undefined ? common : { ...common, url };
       parsed.exitCode = await inSession(
         terminal,

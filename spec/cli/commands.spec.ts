@@ -582,6 +582,8 @@ describe('moving features', () => {
     await told('copy', 'features.json', 'to.json', '--replace', '--yes');
     expect(await json('show', 'chat', '-u', 'to.json')).toMatchObject({ percentage: 30 });
     expect(await failure('copy', 'none.json', 'to.json')).toMatchObject({ exitCode: 2 });
+    const three = await failure('copy', 'features.json', 'to.json', '-u', 'other.json');
+    expect(three.message).toContain('no --url');
     expect(await failure('copy', 'features.json', 'to.json', 'nope')).toMatchObject({
       exitCode: 3,
     });
@@ -635,6 +637,14 @@ describe('moving features', () => {
     expect([code, out]).toEqual([1, 'copied     chat\n']);
     expect(err).toMatch(/^INVALID_RECORD: Record "feature:bad" can't be imported/);
     expect(await failure('import', 'theirs.json')).toMatchObject({ exitCode: 2 });
+    const gem = ['import', 'theirs.json', '--from', 'rollout-gem'];
+    expect(await failure(...gem, '--namespace', 'app')).toMatchObject({ exitCode: 2 });
+    const hanoiData = ['import', 'theirs.json', '--from', 'hanoi', '--randomize-percentage'];
+    expect((await failure(...hanoiData)).message).toContain('--from rollout-gem');
+    const inRedis = await failure('import', 'redis://127.0.0.1:1', '--from', 'slowroll');
+    expect(inRedis).toMatchObject({ exitCode: 2 });
+    const nowhere = ['import', 'https://x.example/f.json', '--from', 'hanoi'];
+    expect(await failure(...nowhere)).toMatchObject({ exitCode: 2 });
     expect(await failure('import', 'none.json', '--from', 'hanoi')).toMatchObject({ exitCode: 2 });
     expect(await failure('import', 'theirs.json', '--from', 'slowroll')).toMatchObject({
       exitCode: 2,

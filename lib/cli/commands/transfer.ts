@@ -113,10 +113,18 @@ async function readSystem(
 ): Promise<Imported> {
   const reading = await import('../../import/index.js');
   const place = parsePlace(from, terminal.folder);
-  if (place.kind === 'http') throw invalid('a Redis URL or a file to import from', undefined);
+  // To overlook it could deal everyone again.
+  if (randomizePercentage && system !== 'rollout-gem') {
+    throw invalid('`--randomize-percentage` with `--from rollout-gem` alone', system);
+  }
+  if (namespace !== undefined && place.kind !== 'redis') {
+    throw invalid('`--namespace` with a Redis alone', namespace);
+  }
+  if (place.kind === 'http')
+    throw new HanoiError('INVALID_ARGUMENT', 'Expected a Redis URL or a file to import from.');
   if (place.kind === 'redis') {
     if (system !== 'rollout-gem' && system !== 'hanoi') {
-      throw invalid(`a file of ${system}, which is not kept in Redis`, undefined);
+      throw new HanoiError('INVALID_ARGUMENT', `Expected a file: ${system} is not kept in Redis.`);
     }
     const client = await clientOf(place);
     const progress = new Progress(terminal, 'keys read');
