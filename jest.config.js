@@ -1,11 +1,11 @@
-function project(displayName, testMatch, transform) {
+export function project(displayName, testMatch, transform) {
   return {
     displayName,
     testMatch,
     // Sources name their neighbours as the emitted files will be named.
-    moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+    moduleNameMapper: { '^(\\.{1,2}/.*)\\.c?js$': '$1' },
     transform: {
-      '\\.ts$': [
+      '\\.c?ts$': [
         '@swc/jest',
         {
           jsc: {
@@ -24,7 +24,10 @@ export default {
   // Most of the time is spent waiting for servers and clocks.
   maxWorkers: 2,
   projects: [
-    project('standard', ['<rootDir>/spec/**/*.spec.ts'], { decoratorVersion: '2022-03' }),
+    {
+      ...project('standard', ['<rootDir>/spec/**/*.spec.ts'], { decoratorVersion: '2022-03' }),
+      testPathIgnorePatterns: ['/node_modules/', '<rootDir>/spec/browser/'],
+    },
     // The same spec once more, compiled to the decorators of before the standard.
     project('legacy', ['<rootDir>/spec/decorators.spec.ts'], {
       legacyDecorator: true,

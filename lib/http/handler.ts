@@ -22,6 +22,7 @@ import { checked, Gate, hostOf } from './gate.js';
 import { type Bridge, nodeBridge } from './node-bridge.js';
 import { type OpenApi, openApiOf } from './openapi.js';
 import { Origins } from './origins.js';
+import { AdminPage } from './page/admin-page.js';
 import { problemOf, problemResponse, Refusal } from './problem.js';
 import { RateLimit } from './rate-limit.js';
 import type { Answer, Call, Route } from './route.js';
@@ -112,6 +113,7 @@ class Handler implements HttpHandler {
   readonly node: Bridge;
 
   private readonly app: App;
+  private readonly page: AdminPage;
   private readonly gate: Gate;
   private readonly base: string;
   private readonly origins: Origins;
@@ -175,6 +177,14 @@ class Handler implements HttpHandler {
       new RateLimit(failuresPerMinute),
       new RateLimit(writesPerMinute),
     );
+    this.page = new AdminPage({
+      rollout: this.rollout,
+      gate: this.gate,
+      isReadOnly: mode === 'read-only',
+      hasTokens: !credentials.isEmpty,
+      maxBodyBytes,
+      report: (error) => this.report(error),
+    });
     this.app = this.build();
     this.node = nodeBridge((request, env) => this.answer(request, env), basePath);
   }
@@ -183,7 +193,9 @@ class Handler implements HttpHandler {
   readonly fetch = (request: Request, { address }: Connection = {}): Promise<Response> =>
     this.answer(request, { base: this.base, address, incoming: undefined });
 
-  close(): void {}
+  close(): void {
+    this.page.close();
+  }
 
   /** Never rejects. */
   private async answer(request: Request, env: Arrival): Promise<Response> {
@@ -210,6 +222,9 @@ class Handler implements HttpHandler {
     };
     for (const route of routes) {
       app.on(route.method, honoPath(route.path), (context) => this.serve(route, context));
+    }
+    for (const { method, path, answer } of this.page.routes) {
+      app.on(method, path, ({ req, env }) => answer(req.raw, env));
     }
     app.get('/openapi.json', (context) => context.json(document()));
     app.get('/docs', (context) => docsPage(document(), context.env.base));
