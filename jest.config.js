@@ -3,7 +3,7 @@ export function project(displayName, testMatch, transform) {
     displayName,
     testMatch,
     // Sources name their neighbours as the emitted files will be named.
-    moduleNameMapper: { '^(\\.{1,2}/.*)\\.c?js$': '$1' },
+    moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', '^(\\./assets/folder)\\.cjs$': '$1' },
     transform: {
       '\\.c?ts$': [
         '@swc/jest',

@@ -104,7 +104,7 @@ function changeText(
 const OF_SAMPLE = `Of ${numberOf(SAMPLE)} made-up ids, always the same, by the percentage and the variants alone: no user of yours is among them, and rules, groups, patterns, experiments and what is required are left out.`;
 
 interface Audience {
-  readonly subjects: AsyncIterable<Subject>;
+  readonly subjects: Iterable<Subject> | AsyncIterable<Subject>;
   /** Who they are, honestly. */
   readonly told: string;
 }
@@ -129,7 +129,10 @@ async function audience(
       const ids = fields.lines('overIds');
       if (ids.length > 0 && ids.length <= MOST_IDS) {
         const told = `Of the ${countOf(ids.length, 'subject')} that you gave.`;
-        return { subjects: asSubjects(ids, subjectKey), told };
+        const subjects = ids.map((line) =>
+          line.startsWith('{') ? subjectIn(line) : asSubject(line, subjectKey),
+        );
+        return { subjects, told };
       }
       throw new Refusal(
         'INVALID_REQUEST',
@@ -158,13 +161,14 @@ function toldOf(all: number, what: string): string {
 }
 
 async function* asSubjects(
-  ids: Iterable<string> | AsyncIterable<string>,
+  ids: AsyncIterable<string>,
   subjectKey: string | undefined,
 ): AsyncGenerator<Subject> {
-  for await (const id of ids) {
-    if (id.startsWith('{')) yield subjectIn(id);
-    else yield subjectKey === undefined ? id : { id, [subjectKey]: id };
-  }
+  for await (const id of ids) yield asSubject(id, subjectKey);
+}
+
+function asSubject(id: string, subjectKey: string | undefined): Subject {
+  return subjectKey === undefined ? id : { id, [subjectKey]: id };
 }
 
 /** INVALID_REQUEST, at the field. */

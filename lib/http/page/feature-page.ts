@@ -281,7 +281,7 @@ function variantsPart({ visit, feature }: Told): Html {
   return html`${
     variants.length === 0
       ? html`<p>There are none: it is on or off.</p>`
-      : html`${sharesBarOf(variants)}<div class="scroll" tabindex="0" role="region" aria-label="Variants"><table><caption class="hidden">Variants and their shares</caption><thead><tr><th scope="col">Variant</th><th scope="col" class="number">Share</th><th scope="col" class="number">Weight</th><th scope="col">Value</th></tr></thead><tbody>${variants.map(
+      : html`${sharesBarOf(variants)}<div class="scroll" tabindex="0" role="region" aria-label="Table of variants"><table><caption class="hidden">Variants and their shares</caption><thead><tr><th scope="col">Variant</th><th scope="col" class="number">Share</th><th scope="col" class="number">Weight</th><th scope="col">Value</th></tr></thead><tbody>${variants.map(
           ({ name, weight, value }, at) =>
             html`<tr><th scope="row">${swatchOf(at)} ${named(name)}</th><td class="number">${total > 0 ? percentOf((100 * weight) / total, 2) : '0%'}</td><td class="number">${weight}</td><td>${value === undefined ? html`<span class="quiet">its name</span>` : html`<code dir="auto">${JSON.stringify(value)}</code>`}</td></tr>`,
         )}</tbody></table></div>`
@@ -307,7 +307,7 @@ ${
     : ''
 }${missing.length > 0 ? html`<p class="notice warn">Not in it any more: ${listOf(missing)}.</p>` : ''}
 ${sharesBarOf(arms.map((arm) => ({ name: arm.name, weight: arm.proportion })))}
-<div class="scroll" tabindex="0" role="region" aria-label="Arms of ${name}"><table><caption class="hidden">Arms, and how many have used what they give</caption><thead><tr><th scope="col">Arm</th><th scope="col">Gives</th><th scope="col" class="number">Planned</th><th scope="col" class="number">Counted</th><th scope="col" class="number">Used by</th></tr></thead><tbody>${arms.map(
+<div class="scroll" tabindex="0" role="region" aria-label="Table of the arms of ${name}"><table><caption class="hidden">Arms, and how many have used what they give</caption><thead><tr><th scope="col">Arm</th><th scope="col">Gives</th><th scope="col" class="number">Planned</th><th scope="col" class="number">Counted</th><th scope="col" class="number">Used by</th></tr></thead><tbody>${arms.map(
     ({ name: arm, proportion, features, uses }, at) =>
       html`<tr><th scope="row">${swatchOf(at)} ${named(arm)}</th><td dir="auto">${gives(Object.hasOwn(features, feature) ? features[feature] : undefined)}</td><td class="number">${percentOf(100 * proportion, 2)}</td><td class="number">${total > 0 ? percentOf((100 * uses) / total, 2) : '–'}</td><td class="number">${numberOf(uses)}</td></tr>`,
   )}</tbody></table></div>

@@ -155,11 +155,15 @@ export const patternForm: Form = (visit, feature, draft) =>
     body: html`<div class="row">${fieldOf({ key: 'pattern', name: 'source', label: 'Pattern', hint: 'A regular expression over the id, as JavaScript has it: ^beta-', isCode: true, draft, className: 'wide' })}${fieldOf({ key: 'pattern', name: 'flags', label: 'Flags', hint: 'i, m, s, u', draft, className: 'short' })}</div>
 ${fieldOf({ key: 'pattern', name: 'ids', label: 'Ids to try it on, one a line', rows: 3, isCode: true, draft })}
 <div class="outcome" data-outcome aria-live="polite"></div>`,
-    buttons: [
-      html`<button class="secondary" formaction="${featureUrl(visit, feature.name, '/try')}">Try it</button>`,
-      button('pattern-add', 'Add the pattern'),
-    ],
-    noteFor: 'pattern',
+    ...(visit.canWrite
+      ? {
+          buttons: [
+            html`<button class="secondary" formaction="${featureUrl(visit, feature.name, '/try')}">Try it</button>`,
+            button('pattern-add', 'Add the pattern'),
+          ],
+          noteFor: 'pattern',
+        }
+      : { part: '/try', buttons: html`<button class="secondary">Try it</button>` }),
     draft,
   });
 

@@ -165,7 +165,7 @@ function enhance(root) {
       slide(form);
       askWhileTyping(form, ['percentage', 'over', 'overIds'], 'button[value=percentage]');
     } else {
-      askWhileTyping(form, ['source', 'flags', 'ids'], 'button[formaction]');
+      askWhileTyping(form, ['source', 'flags', 'ids'], 'button.secondary');
     }
   }
 }
