@@ -38,7 +38,8 @@ export async function readBytes(
     if (done) return Buffer.concat(chunks);
     size += value.length;
     if (size > limit) {
-      void reader.cancel().catch(() => {});
+      // Not cancelled: that can end the connection before the answer is sent.
+      reader.releaseLock();
       throw tooLarge(limit);
     }
     chunks.push(value);
