@@ -21,10 +21,11 @@ import {
 } from '@nestjs/common';
 import { type AbstractHttpAdapter, APP_GUARD, NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Redis } from 'ioredis';
 import { interval, map, type Observable, take } from 'rxjs';
 import { RedisSetBackend } from '../../lib/backends/redis/index.js';
+import { createHandler, fastifyMount, type HttpHandler } from '../../lib/http/index.js';
 import { type Decision, Rollout, type Snapshot } from '../../lib/index.js';
 import { expressMiddleware } from '../../lib/middleware/index.js';
 import {
@@ -276,6 +277,15 @@ class BehindMiddleware {}
 })
 class Away {}
 
+/** With nothing of its own. */
+@Module({})
+class Empty {}
+
+/** What the HTTP API is mounted by. */
+function handler(): HttpHandler {
+  return createHandler(rolloutAt(), JSON.parse(process.env.HTTP_OPTIONS ?? '{}'));
+}
+
 async function portOf(
   module: Type,
   adapter: AbstractHttpAdapter,
@@ -302,6 +312,17 @@ export async function start(): Promise<Record<string, number>> {
       ),
     ),
     away: await portOf(Away, new ExpressAdapter()),
+    httpOnExpress: await portOf(Empty, new ExpressAdapter(), (app) =>
+      app.use('/flags', handler().node),
+    ),
+    httpOnFastify: await portOf(
+      Empty,
+      new FastifyAdapter() as unknown as AbstractHttpAdapter,
+      (app) =>
+        (app as NestFastifyApplication).register(fastifyMount(handler()) as never, {
+          prefix: '/flags',
+        }),
+    ),
   };
 }
 

@@ -7,6 +7,7 @@ import { transformSync } from '@swc/core';
 import { RedisBackend } from '../../lib/backends/redis/index.js';
 import { Rollout } from '../../lib/index.js';
 import { useBuilt } from '../built.js';
+import { itServes, OPTIONS } from '../http/mounts/contract.js';
 import { program } from '../readme.js';
 import { useMonitoredRedis } from '../redis-monitor.js';
 import { freePort } from '../redis-server.js';
@@ -41,7 +42,11 @@ function compiled(name: string, source: string): string {
 
 beforeAll(async () => {
   const app = compiled('nest-app.js', readFileSync(join(__dirname, 'app.ts'), 'utf8'));
-  const env = { REDIS_PORT: redis.client.options.port, DEAD_PORT: await freePort() };
+  const env = {
+    REDIS_PORT: redis.client.options.port,
+    DEAD_PORT: await freePort(),
+    HTTP_OPTIONS: JSON.stringify(OPTIONS),
+  };
   nest = built.start(`
     Object.assign(process.env, ${JSON.stringify(env)});
     const { start } = await import(${app});
@@ -300,5 +305,17 @@ describe('the module for Nest', () => {
   it('closes the rollout only where it is told to, when the last request is answered', () => {
     expect(told.closing).toEqual({ answered: 'user-1', isOpen: false });
     expect(told.leaving).toEqual({ answered: 'user-1', isOpen: true });
+  });
+});
+
+describe.each([
+  ['Express', 'httpOnExpress', undefined],
+  ['Fastify', 'httpOnFastify', 'the app answers 400 by itself, before any route'],
+])('given Nest on %s', (_, app, reason) => {
+  itServes('its app at a path', {
+    path: '/flags',
+    backend: () => new RedisBackend(redis.client),
+    mount: async () => ({ port: ports[app] as number, close: async () => {} }),
+    deviations: { ...(reason !== undefined && { 'refuses a path that cannot be read': reason }) },
   });
 });

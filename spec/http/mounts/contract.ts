@@ -2,7 +2,7 @@ import { Agent, request as httpRequest, type IncomingHttpHeaders, type Server } 
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createHandler, type HttpHandler, type HttpOptions } from '../../../lib/http/index.js';
-import { Rollout } from '../../../lib/index.js';
+import { type Backend, Rollout } from '../../../lib/index.js';
 import { ALL_TOKENS, TOKENS } from '../client.js';
 import { Contract } from '../documented.js';
 
@@ -19,6 +19,8 @@ export interface Way {
   /** What the handler has to be told. */
   readonly options?: HttpOptions;
   mount(handler: HttpHandler): Promise<Mounted>;
+  /** Where the app has its features, if it runs elsewhere, with a handler of its own. */
+  readonly backend?: () => Backend;
   /** It also takes what is far too long: that is slow. */
   readonly isFlooded?: true;
   /** By the name of a test: why it is not so here. */
@@ -51,6 +53,9 @@ interface Reply {
   readonly body: any;
   readonly isReused: boolean;
 }
+
+/** Of each handler that is mounted. */
+export const OPTIONS = { mode: 'admin', tokens: ALL_TOKENS, writesPerMinute: 1_000 } as const;
 
 const ADMIN = { authorization: `Bearer ${TOKENS.admin}` };
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -87,11 +92,9 @@ export function itServes(name: string, way: Way): void {
     const logged: jest.SpyInstance[] = [];
 
     beforeAll(async () => {
-      rollout = new Rollout();
+      rollout = new Rollout(way.backend?.());
       handler = createHandler(rollout, {
-        mode: 'admin',
-        tokens: ALL_TOKENS,
-        writesPerMinute: 1_000,
+        ...OPTIONS,
         onError: (error) => errors.push(error),
         ...way.options,
       });
