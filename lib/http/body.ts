@@ -3,7 +3,9 @@ import { Refusal } from './problem.js';
 
 /** Deeper JSON would only serve to exhaust what walks it. */
 const DEEPEST = 20;
+/** In 64 KiB; in what is allowed to be longer, as many more. */
 const MOST_KEYS = 1_000;
+const OF_BYTES = 65_536;
 
 /**
  * The bytes of a request's body, at most `limit`, counted as they arrive. `incoming` is where they
@@ -88,9 +90,9 @@ export function textOf(bytes: Uint8Array): string {
  * Parses JSON of which nothing is known: its depth is looked at before anything walks it, and a
  * field that comes twice is refused, since two readers could take different ones. INVALID_REQUEST.
  */
-export function parseHostileJson(text: string): unknown {
+export function parseHostileJson(text: string, maxBodyBytes: number): unknown {
   try {
-    refuseHostile(text);
+    refuseHostile(text, Math.ceil(Math.max(1, maxBodyBytes / OF_BYTES) * MOST_KEYS));
     return JSON.parse(text);
   } catch (error) {
     if (error instanceof Refusal) throw error;
@@ -98,7 +100,7 @@ export function parseHostileJson(text: string): unknown {
   }
 }
 
-function refuseHostile(text: string): void {
+function refuseHostile(text: string, mostKeys: number): void {
   // Of each object around, its keys; of an array, nothing.
   const around: (Set<string> | undefined)[] = [];
   let keys: Set<string> | undefined;
@@ -115,8 +117,8 @@ function refuseHostile(text: string): void {
           if (key === '__proto__') {
             throw new Refusal('INVALID_REQUEST', 'No field can be named __proto__.');
           }
-          if (++count > MOST_KEYS) {
-            throw new Refusal('INVALID_REQUEST', `There are more than ${MOST_KEYS} fields.`);
+          if (++count > mostKeys) {
+            throw new Refusal('INVALID_REQUEST', `There are more than ${mostKeys} fields.`);
           }
           keys.add(key);
           isKey = false;

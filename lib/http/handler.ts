@@ -52,7 +52,7 @@ export interface HttpOptions {
   origins?: readonly string[];
   /** Behind so many proxies, each of which adds an address to X-Forwarded-For. Default 0. */
   proxies?: number;
-  /** Bodies may have so many bytes. Default 65,536. */
+  /** Bodies may have so many bytes, and 1,000 fields for each 65,536 of them. Default 65,536. */
   maxBodyBytes?: number;
   /** Failed authentications a minute, by address. Default 10. */
   failuresPerMinute?: number;
@@ -282,7 +282,8 @@ class Handler implements HttpHandler {
     if (!/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(type)) {
       throw new Refusal('UNSUPPORTED_MEDIA_TYPE');
     }
-    return parseHostileJson(textOf(await readBytes(request, incoming, this.maxBodyBytes)));
+    const { maxBodyBytes } = this;
+    return parseHostileJson(textOf(await readBytes(request, incoming, maxBodyBytes)), maxBodyBytes);
   }
 
   private missing(context: Context<{ Bindings: Arrival }>): Refusal {

@@ -18,20 +18,34 @@ function define<Schema extends z.ZodType>(
   return schema;
 }
 
-/** 1-200 characters without control characters, as the validator has it. */
+/** At most so many users in one request, wherever they are named. */
+export const MOST_USERS = 1_000;
+
+/**
+ * 1-200 characters without control characters, as the validator has it; and none that a path cannot
+ * name.
+ */
 export const Name = define(
   'Name',
   z
     .string()
     .min(1)
     .max(400)
-    .regex(/^[^\p{Cc}]+$/u),
+    .regex(/^(?!\.{1,2}$)[^\p{Cc}]+$/u),
+  '1-200 characters without control characters; not `.` or `..`, which no path can name.',
 );
 
 export const Id = define(
   'Id',
   z.union([z.string().min(1).max(1024), z.int()]),
   'Of a subject; `42` and `"42"` are the same.',
+);
+
+/** Who is asked about: patterns are tried on it. */
+const SubjectId = define(
+  'SubjectId',
+  z.union([z.string().min(1).max(256), z.int()]),
+  'Of a subject that is asked about.',
 );
 
 export const Json = define('Json', z.json());
@@ -102,11 +116,16 @@ export const Condition: z.ZodType<ConditionWire> = define(
         return Condition;
       },
     }),
-    z.strictObject({ users: z.array(Id).max(10_000) }),
+    z.strictObject({ users: z.array(Id).max(MOST_USERS) }),
     z.strictObject({ matches: Pattern }),
     z.strictObject({ group: Name }),
     z.strictObject({ segment: Name, in: z.array(z.string()) }),
-    z.strictObject({ attribute: Name, op: z.enum(OPERATORS), value: Json.optional() }),
+    z.strictObject({ attribute: Name, op: z.literal('matches'), value: Pattern }),
+    z.strictObject({
+      attribute: Name,
+      op: z.enum(OPERATORS).exclude(['matches']),
+      value: Json.optional(),
+    }),
   ]) as z.ZodType<ConditionWire>,
 );
 
@@ -143,7 +162,7 @@ export const Settings = define(
     percentage: Share.optional(),
     bucketing: z.enum(BUCKETINGS).optional(),
     subjectKey: z.union([Name, z.null()]).optional(),
-    excluded: z.array(Id).optional(),
+    excluded: z.array(Id).max(MOST_USERS).optional(),
     patterns: z.array(Pattern).optional(),
     groups: z.array(Name).optional(),
     variants: z.array(VariantSettings).optional(),
@@ -186,11 +205,11 @@ export const Feature = define(
 /** Who is asked about: an id, or an object with one and with attributes. */
 export const Subject = define(
   'Subject',
-  z.union([Id, z.record(z.string(), Json)]),
+  z.union([SubjectId, z.object({ id: SubjectId.optional() }).catchall(Json)]),
   'An id, or an object with an `id` and attributes.',
 );
 
-export const Subjects = define('Subjects', z.array(Subject).min(1).max(1_000));
+export const Subjects = define('Subjects', z.array(Subject).min(1).max(MOST_USERS));
 
 export const Decision = define(
   'Decision',

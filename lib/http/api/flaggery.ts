@@ -7,7 +7,7 @@ export const flaggeryRoutes: Routes = new Routes('Evaluation').add('GET /v1/subj
   summary:
     'Of every feature, the variant that a subject gets: by name, and null where it gets none.',
   access: 'evaluate',
-  query: z.strictObject({ subject_id: z.string().min(1).max(1_024) }),
+  query: z.strictObject({ subject_id: z.string().min(1).max(256) }),
   answer: z.record(z.string(), z.union([z.string(), z.null()])),
   handle: async ({ rollout, query }) => {
     const flags = (await rollout.snapshot(query.subject_id)).toJSON();

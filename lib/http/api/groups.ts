@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Routes } from '../route.js';
-import { Count, Group, Id, Name } from '../wire.js';
+import { Count, Group, Id, MOST_USERS, Name } from '../wire.js';
 import { Page, PageQuery, pageOf, Users } from './users.js';
 
 export const groupRoutes: Routes = new Routes('Groups')
@@ -24,7 +24,10 @@ export const groupRoutes: Routes = new Routes('Groups')
   .add('POST /v1/groups/{name}/users', {
     id: 'addGroupUsers',
     summary: 'Lists users in a group, which is made at its first; at most 1,000 at once.',
-    body: z.strictObject({ users: z.array(Id).min(1).max(1_000), subjectKey: Name.optional() }),
+    body: z.strictObject({
+      users: z.array(Id).min(1).max(MOST_USERS),
+      subjectKey: Name.optional(),
+    }),
     answer: Count,
     handle: async ({ rollout, param, body: { users, subjectKey }, about }) => {
       const options = { ...about, ...(subjectKey !== undefined && { subjectKey }) };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Routes } from '../route.js';
-import { Count, Id, Name, Population } from '../wire.js';
+import { Count, Id, MOST_USERS, Name, Population } from '../wire.js';
 import { Users } from './users.js';
 
 const Weighted = z.union([Id, z.tuple([Id, z.number().min(0)])]);
@@ -58,7 +58,7 @@ export const populationRoutes: Routes = new Routes('Population')
   .add('POST /v1/population/subjects', {
     id: 'registerSubjects',
     summary: 'Registers subjects with their weights, at most 1,000 at once.',
-    body: z.strictObject({ subjects: z.array(Weighted).min(1).max(1_000) }),
+    body: z.strictObject({ subjects: z.array(Weighted).min(1).max(MOST_USERS) }),
     answer: Count,
     handle: async ({ rollout: { population }, body }) => ({
       body: { changed: await population.register(body.subjects) },

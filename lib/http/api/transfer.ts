@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { MemoryBackend } from '../../backends/memory.js';
 import { isMatch } from '../etag.js';
+import { Refusal } from '../problem.js';
 import { Routes } from '../route.js';
+import { Json, MOST_USERS } from '../wire.js';
 
 const Report = z.strictObject({
   copied: z.array(z.string()),
@@ -12,9 +14,10 @@ const Report = z.strictObject({
   problems: z.array(z.strictObject({ code: z.string(), detail: z.string() })),
 });
 
-const Contents = z.looseObject({
-  features: z.record(z.string(), z.unknown()),
-  members: z.record(z.string(), z.unknown()).optional(),
+const Contents = z.strictObject({
+  features: z.record(z.string(), z.record(z.string(), Json)),
+  members: z.record(z.string(), z.array(z.union([z.string(), z.int()]))).optional(),
+  store: z.record(z.string(), Json).optional(),
 });
 
 export const transferRoutes: Routes = new Routes('Export and import')
@@ -45,6 +48,14 @@ export const transferRoutes: Routes = new Routes('Export and import')
     body: Contents,
     answer: Report,
     handle: async ({ rollout, caller, body, query, about }) => {
+      const users = Object.values(body.members ?? {}).flat().length;
+      if (users > MOST_USERS) {
+        throw new Refusal(
+          'INVALID_REQUEST',
+          `There are more than ${MOST_USERS} users: import the others after it, as users.`,
+          { path: 'members' },
+        );
+      }
       const from = new MemoryBackend({ contents: JSON.stringify(body) });
       const { onConflict = 'skip', dryRun = 'false' } = query;
       const { note } = about;

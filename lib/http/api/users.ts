@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { Routes } from '../route.js';
-import { Count, Feature, Id, Ids } from '../wire.js';
+import { Count, Feature, Id, Ids, MOST_USERS } from '../wire.js';
 import { answerOf } from './features.js';
 
-export const Users = z.strictObject({ users: z.array(Id).min(1).max(1_000) });
+export const Users = z.strictObject({ users: z.array(Id).min(1).max(MOST_USERS) });
 
 /** A page of ids, which are in order. */
 export const PageQuery = z.strictObject({
