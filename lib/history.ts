@@ -202,8 +202,9 @@ export class History {
       return { ...planned, expect: isMoving ? { ...at, members: since.stamp } : at } as Planned;
     };
     const placed = await this.writer.rewrite(name, given, plan, this.decidedBy);
-    // What was placed is there.
-    return placed as Feature;
+    // It was placed before, by this request, and removed since.
+    if (placed === undefined) throw notFound(name);
+    return placed;
   }
 
   /** Takes back a change of members alone. */

@@ -71,6 +71,7 @@ export async function clientOf(
   options: HttpOptions = {},
   backend: Backend = new MemoryBackend(),
   rolloutOptions: RolloutOptions = {},
+  contract?: Contract,
 ): Promise<Client> {
   const rollout = new Rollout(backend, rolloutOptions);
   const handler = createHandler(rollout, {
@@ -79,5 +80,5 @@ export async function clientOf(
     ...UNLIMITED,
     ...options,
   });
-  return new Client(handler, await Contract.of(handler), rollout);
+  return new Client(handler, contract ?? (await Contract.of(handler)), rollout);
 }

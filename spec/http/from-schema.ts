@@ -173,10 +173,17 @@ export class Values {
     const { properties = {}, required = [], additionalProperties } = schema;
     const known = Object.entries(properties);
     const some = depth >= DEEPEST ? known.filter(([name]) => required.includes(name)) : known;
-    const fields = fc.record(
-      Object.fromEntries(some.map(([name, each]) => [name, this.of(each, depth + 1)])),
-      { requiredKeys: required as string[] },
-    );
+    const parts = Object.fromEntries(some.map(([name, each]) => [name, this.of(each, depth + 1)]));
+    // With few of those that can be left out: of many together, one is mostly refused.
+    const optional = Object.keys(parts).filter((name) => !required.includes(name));
+    const fields = fc
+      .subarray(optional, { maxLength: Math.min(2, optional.length) })
+      .chain((chosen) => {
+        const names = [...required, ...chosen];
+        return fc.record(
+          Object.fromEntries(names.map((name) => [name, parts[name] as fc.Arbitrary<unknown>])),
+        ) as fc.Arbitrary<object>;
+      });
     if (typeof additionalProperties !== 'object' || depth >= DEEPEST) return fields;
     const key = fc.constantFrom('chat', 'a', 'constructor', '☃', 'x y');
     const others = fc.dictionary(key, this.of(additionalProperties, depth + 1), { maxKeys: 3 });

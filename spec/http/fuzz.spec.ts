@@ -44,9 +44,16 @@ async function fill({ rollout }: Client): Promise<void> {
   });
 }
 
-beforeAll(async () => {
-  api = await clientOf({ onError: (error) => failed.push(error) });
+/** Begins anew, so that what one operation has removed is there for the next. */
+async function renew(): Promise<void> {
+  const contract = api?.contract;
+  await api?.rollout.close();
+  api = await clientOf({ onError: (error) => failed.push(error) }, undefined, undefined, contract);
   await fill(api);
+}
+
+beforeAll(async () => {
+  await renew();
   const { document } = api.contract;
   values = new Values(document.components.schemas);
   operations = Object.entries(document.paths).flatMap(([path, methods]) =>
@@ -61,7 +68,14 @@ afterAll(() => api.rollout.close());
 const within = (path: string) => {
   const names = [...path.matchAll(/{\w+}/g)];
   return fc
-    .tuple(...names.map(() => fc.constantFrom(...NAMES)))
+    .tuple(
+      ...names.map(() =>
+        fc.oneof(
+          { arbitrary: fc.constantFrom('chat', 'staff'), weight: 3 },
+          fc.constantFrom(...NAMES),
+        ),
+      ),
+    )
     .map((given) =>
       given.reduce((at, each) => at.replace(/{\w+}/, encodeURIComponent(each)), path),
     );
@@ -107,6 +121,7 @@ describe('whatever is asked', () => {
   it('has an answer that is documented, and is no failure, where it has the shape', async () => {
     for (const { method, path, operation } of operations) {
       const body = bodyOf(operation);
+      await renew();
       await holds(
         fc.asyncProperty(
           fc.tuple(
@@ -132,6 +147,7 @@ describe('whatever is asked', () => {
     for (const { method, path, at: place, operation } of operations) {
       const schema = bodyOf(operation);
       if (schema === undefined) continue;
+      await renew();
       const bodies = `${place}/requestBody/content/application~1json/schema`.replace('~', '%7E');
       await holds(
         fc.asyncProperty(
@@ -174,18 +190,7 @@ describe('whatever is asked', () => {
 
   it('is refused, and changes nothing, where its body is no JSON', async () => {
     const broken = fc.oneof(
-      fc.constantFrom(
-        '',
-        '{',
-        '[',
-        'nul',
-        '{"a":1,}',
-        "{'a':1}",
-        '{"a":1}{',
-        '\ufeff{}',
-        '1e',
-        '"\\x"',
-      ),
+      fc.constantFrom('', '{', '[', 'nul', '{"a":1,}', "{'a':1}", '{"a":1}{', '1e', '"\\x"'),
       fc.string({ unit: 'binary', maxLength: 30 }),
       fc.uint8Array({ maxLength: 30 }),
     );
