@@ -126,12 +126,23 @@ async function inTime<Result>(answer: Promise<Result>): Promise<Result> {
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
-/** INVALID_ARGUMENT is for what an app's `authorize` gives: a caller, or nobody. */
-export function checked(caller: unknown): Caller | undefined {
-  if (caller === undefined || caller === null) return undefined;
-  const { access, actor } = caller as Partial<Caller>;
-  if (!isAccess(access)) throw new TypeError('`authorize` has to give { access, actor }.');
-  return { access, actor: parseActor(actor) };
+/**
+ * Whom an app's `authorize` knows. What it fails with, or gives that is nobody, is no mistake of who
+ * asks: an error without a code.
+ */
+export async function callerBy(
+  authorize: (request: Request) => Caller | undefined | Promise<Caller | undefined>,
+  request: Request,
+): Promise<Caller | undefined> {
+  try {
+    const caller: Partial<Caller> | null | undefined = await authorize(request);
+    if (caller === undefined || caller === null) return undefined;
+    const { access, actor } = caller;
+    if (!isAccess(access)) throw new TypeError('It has to give { access, actor }, or undefined.');
+    return { access, actor: parseActor(actor) };
+  } catch (cause) {
+    throw new Error('`authorize` has failed.', { cause });
+  }
 }
 
 export function hostOf(request: Request): string {

@@ -18,7 +18,7 @@ import { parseHostileJson, readBytes, textOf } from './body.js';
 import { type Caller, Credentials, type Token } from './credentials.js';
 import { docsPage } from './docs-page.js';
 import { etagOf, isMatch, stateNamed } from './etag.js';
-import { checked, Gate, hostOf } from './gate.js';
+import { callerBy, Gate, hostOf } from './gate.js';
 import { type Bridge, nodeBridge } from './node-bridge.js';
 import { type OpenApi, openApiOf } from './openapi.js';
 import { Origins } from './origins.js';
@@ -167,7 +167,7 @@ class Handler implements HttpHandler {
     this.gate = new Gate(
       {
         isReadOnly: mode === 'read-only',
-        authorize: authorize && (async (request) => checked(await authorize(request))),
+        authorize: authorize && ((request) => callerBy(authorize, request)),
         anonymous,
         proxies,
       },

@@ -66,12 +66,13 @@ export class Client {
 /** So many that none of them is too much. */
 export const UNLIMITED = { failuresPerMinute: 1_000_000, writesPerMinute: 1_000_000 } as const;
 
+let contract: Contract | undefined;
+
 /** A client of a handler of its own, in mode admin where nothing else is said. */
 export async function clientOf(
   options: HttpOptions = {},
   backend: Backend = new MemoryBackend(),
   rolloutOptions: RolloutOptions = {},
-  contract?: Contract,
 ): Promise<Client> {
   const rollout = new Rollout(backend, rolloutOptions);
   const handler = createHandler(rollout, {
@@ -80,5 +81,7 @@ export async function clientOf(
     ...UNLIMITED,
     ...options,
   });
-  return new Client(handler, contract ?? (await Contract.of(handler)), rollout);
+  // The document is the same of all of them, and takes some ms to be made.
+  contract ??= await Contract.of(createHandler(rollout, { anonymous: 'read' }));
+  return new Client(handler, contract, rollout);
 }

@@ -46,9 +46,8 @@ async function fill({ rollout }: Client): Promise<void> {
 
 /** Begins anew, so that what one operation has removed is there for the next. */
 async function renew(): Promise<void> {
-  const contract = api?.contract;
   await api?.rollout.close();
-  api = await clientOf({ onError: (error) => failed.push(error) }, undefined, undefined, contract);
+  api = await clientOf({ onError: (error) => failed.push(error) });
   await fill(api);
 }
 
