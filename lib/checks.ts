@@ -55,10 +55,13 @@ export class Checks {
         this.source.local?.get(name);
         return stale === undefined ? this.unknown(name) : this.unavailable(name, stale.cause);
       };
-      return { decisions, unknown };
+      const problem = decisions.size === 0 ? stale?.cause : undefined;
+      return { decisions, unknown, problem };
     } catch (cause) {
       const unknown = (name: string) => this.unavailable(name, cause);
-      return { decisions: this.decideAll(undefined, subject), unknown };
+      decisions = this.decideAll(undefined, subject);
+      const problem = decisions.size === 0 ? noAnswer(cause) : undefined;
+      return { decisions, unknown, problem };
     }
   }
 
@@ -273,6 +276,16 @@ export class Checks {
   lookupId(feature: CompiledFeature, subject: unknown): string | undefined {
     return lookupId(feature, subject, this.surroundings);
   }
+}
+
+function noAnswer(cause: unknown): HanoiError {
+  return new HanoiError(
+    codeOf(cause),
+    'The store gave no answer, and nothing is known of before.',
+    {
+      cause,
+    },
+  );
 }
 
 function anyNeedsLookup(decisions: ReadonlyMap<string, Decision>): boolean {

@@ -11,6 +11,8 @@ export interface RolloutEvents {
    * features refer to, and then `of` says what that is.
    */
   change: ChangeEvent & { readonly of: Kind };
+  /** Changes may have gone unheard: the store was not listened to for a while, as before the first. */
+  missed: undefined;
   /**
    * Something went wrong that a check has already answered for, or that none depends on. At most
    * one event a code, feature and message every `REPORT_EVERY_MS`.
@@ -46,6 +48,7 @@ const MOST_REPORTS = 1_000;
 export class Events {
   private readonly listeners: { readonly [Name in EventName]: Set<Listener<Name>> } = {
     change: new Set(),
+    missed: new Set(),
     exposure: new Set(),
     error: new Set(),
     degraded: new Set(),

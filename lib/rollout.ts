@@ -983,9 +983,12 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     if (typeof listener !== 'function') throw invalid('a function as the listener', listener);
     this.events.of(event).add(listener);
     // Not before somebody listens: over a network it takes a connection.
-    if (event === 'change' && this.life.closing === undefined) {
+    if ((event === 'change' || event === 'missed') && this.life.closing === undefined) {
       this.life.unsubscribe ??= this.source.subscribe((change) => {
-        if (change === undefined) return;
+        if (change === undefined) {
+          this.events.emit('missed', undefined);
+          return;
+        }
         const [of, name] = readName(change.name);
         this.events.emit('change', Object.freeze({ ...change, of, name }));
       });

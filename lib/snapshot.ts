@@ -1,5 +1,6 @@
 import type { Decision } from './domain/decision.js';
 import type { Json } from './domain/feature.js';
+import type { HanoiError } from './errors.js';
 import type { AnyFeatures, FeatureMap, NameOf, ValueOf, VariantOf } from './feature-map.js';
 
 /** What a page needs to know of a feature. */
@@ -13,6 +14,8 @@ export interface SnapshotEntry {
 export interface Decided {
   readonly decisions: ReadonlyMap<string, Decision>;
   readonly unknown: (name: string) => Decision;
+  /** Why nothing is known of any feature, where the store gave no answer. */
+  readonly problem?: HanoiError | undefined;
 }
 
 export function decisionIn({ decisions, unknown }: Decided, name: string): Decision {
@@ -47,6 +50,16 @@ export class Snapshot<Features extends FeatureMap = AnyFeatures> {
     name: Name,
   ): Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>> {
     return this.decision(name) as Decision<VariantOf<Features[Name]>, ValueOf<Features[Name]>>;
+  }
+
+  /**
+   * The decision on each feature there is, in no order; observers hear nothing of them. Throws why the
+   * store gave no answer, where nothing is known of before: that is not the same as no features.
+   */
+  decisions(): Iterable<Decision> {
+    const { decisions, problem } = this.decided;
+    if (problem !== undefined) throw problem;
+    return decisions.values();
   }
 
   /** By feature name; nothing of the rules behind the answers. */

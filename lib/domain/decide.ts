@@ -105,15 +105,15 @@ export function compile(feature: Feature): CompiledFeature {
   const share = shareOf(isRamp ? 50 : percentage, feature.bucketing, name);
   const answers = (reason: Reason, detail: Detail): Answers => ({
     plain: on(name, reason, detail),
-    byVariant: variants.map((variant) => onWith(name, reason, detail, variant)),
+    byVariant: variants.map((variant) => onWith(feature, reason, detail, variant)),
   });
   const hasAll = share.kind === 'all';
   // Forgetting to say who asks must not let a part's feature out: only what everyone has is on.
   const anonymous = (detail: Detail): Decision => {
-    if (!hasAll) return off(name, 'DEFAULT', detail, offValue);
+    if (!hasAll) return off(feature, 'DEFAULT', detail);
     return variants.length === 0
       ? on(name, 'STATIC', detail)
-      : onWith(name, 'STATIC', detail, onlyWeighted(variants));
+      : onWith(feature, 'STATIC', detail, onlyWeighted(variants));
   };
   const byGroup = groups.some(isNobody) ? [] : groups;
   const compiledRules = rules.map((rule) => compileRule(rule, feature, inStoredGroup));
@@ -149,12 +149,12 @@ export function compile(feature: Feature): CompiledFeature {
       : undefined,
     variants: variantChoiceOf(feature),
     rules: compiledRules.length > 0 ? compiledRules : undefined,
-    whenDisabled: off(name, 'DISABLED', 'kill switch', offValue),
-    whenUnmet: off(name, 'DISABLED', 'requires', offValue),
+    whenDisabled: off(feature, 'DISABLED', 'kill switch'),
+    whenUnmet: off(feature, 'DISABLED', 'requires'),
     whenNoSubject: anonymous('no subject'),
     whenNoId: anonymous('subject without id'),
-    whenNoOne: off(name, 'DEFAULT', 'no subject', offValue),
-    whenExcluded: off(name, 'TARGETING_MATCH', 'excluded', offValue),
+    whenNoOne: off(feature, 'DEFAULT', 'no subject'),
+    whenExcluded: off(feature, 'TARGETING_MATCH', 'excluded'),
     whenMember: answers('TARGETING_MATCH', 'member'),
     whenPattern: answers('TARGETING_MATCH', 'pattern'),
     whenGroup: answers('TARGETING_MATCH', 'group'),
@@ -162,19 +162,20 @@ export function compile(feature: Feature): CompiledFeature {
     whenPercentage: answers(hasAll ? 'STATIC' : 'SPLIT', 'percentage'),
     whenUnknown: failed(name, 'needs lookup', 'GENERAL', 'NEEDS_LOOKUP', { value: offValue }),
     otherwise: fallback
-      ? onWith(name, 'DEFAULT', 'default variant', fallback)
-      : off(name, 'DEFAULT', 'no gate', offValue),
+      ? onWith(feature, 'DEFAULT', 'default variant', fallback)
+      : off(feature, 'DEFAULT', 'no gate'),
   };
 }
 
 /** The answers of a feature in the arms of experiments: each is made once. */
-function inArmOf({ name, variants, offValue }: Feature): CompiledFeature['inArm'] {
+function inArmOf(feature: Feature): CompiledFeature['inArm'] {
+  const { name, variants } = feature;
   const made = new Map<string, Map<Json | undefined, Decision | undefined>>();
   const make = (experiment: string, gives: Json | undefined) => {
-    if (gives === false) return off(name, 'SPLIT', 'experiment', offValue, { experiment });
+    if (gives === false) return off(feature, 'SPLIT', 'experiment', { experiment });
     if (gives === true) return on(name, 'SPLIT', 'experiment', { experiment });
     const variant = variants.find((each) => each.name === gives);
-    return variant && onWith(name, 'SPLIT', 'experiment', variant, { experiment });
+    return variant && onWith(feature, 'SPLIT', 'experiment', variant, { experiment });
   };
   return (experiment, gives) => {
     const answers = made.get(experiment) ?? new Map<Json | undefined, Decision | undefined>();

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors.js';
-import type { Json, Variant } from './feature.js';
+import type { Feature, Json, Variant } from './feature.js';
 
 /** OpenFeature's reasons, as far as this package gives them. */
 export type Reason =
@@ -57,7 +57,15 @@ export interface Decision<Name extends string = string, Value = Json> {
   readonly code: ErrorCode | undefined;
   /** With the reason STALE alone: how old, in ms, what decided can be at most. */
   readonly ageMs: number | undefined;
+  /**
+   * Whether the feature serves nothing but yes and no: it has no variants, or their values are all
+   * booleans. Not enumerable: it is about the feature, and no part of the answer.
+   */
+  readonly isBoolean?: boolean;
 }
+
+/** What of a feature shows in its answers. */
+type Answering = Pick<Feature, 'name' | 'variants' | 'offValue'>;
 
 /** What answered, where there are several of its kind. */
 interface By {
@@ -67,30 +75,29 @@ interface By {
 
 /** "On", for a feature without variants. */
 export function on(feature: string, reason: Reason, detail: Detail, by?: By): Decision {
-  return decision(feature, true, undefined, true, reason, detail, by);
+  return decision(feature, true, undefined, true, reason, detail, by, { isBoolean: true });
 }
 
 /** "On", for a feature with variants: with this one, or without where none can be chosen. */
 export function onWith(
-  feature: string,
+  feature: Answering,
   reason: Reason,
   detail: Detail,
   variant: Variant | undefined,
   by?: By,
 ): Decision {
   const value = variant?.value === undefined ? variant?.name : variant.value;
-  return decision(feature, true, variant?.name, value, reason, detail, by);
+  return decision(feature.name, true, variant?.name, value, reason, detail, by, {
+    isBoolean: isBoolean(feature),
+  });
 }
 
 /** "Off". */
-export function off(
-  feature: string,
-  reason: Reason,
-  detail: Detail,
-  offValue?: Json,
-  by?: By,
-): Decision {
-  return decision(feature, false, undefined, offValue, reason, detail, by);
+export function off(feature: Answering, reason: Reason, detail: Detail, by?: By): Decision {
+  const { name, offValue } = feature;
+  return decision(name, false, undefined, offValue, reason, detail, by, {
+    isBoolean: isBoolean(feature),
+  });
 }
 
 /** "Off, because something went wrong"; or on, where the app wants its unknown features on. */
@@ -105,14 +112,35 @@ export function failed(
     value,
   }: { enabled?: boolean; variant?: string | undefined; value?: Json | undefined } = {},
 ): Decision {
-  return decision(feature, enabled, variant, value, 'ERROR', detail, undefined, errorCode, code);
+  return decision(feature, enabled, variant, value, 'ERROR', detail, undefined, {
+    errorCode,
+    code,
+  });
 }
 
 /** The same answer, saying that it is of what was known so many ms ago; an error stays as it is. */
 export function aged(fresh: Decision, ageMs: number, code: ErrorCode): Decision {
   if (fresh.reason === 'ERROR') return fresh;
-  const { feature, enabled, variant, value, detail } = fresh;
-  return decision(feature, enabled, variant, value, 'STALE', detail, fresh, undefined, code, ageMs);
+  const { feature, enabled, variant, value, detail, isBoolean } = fresh;
+  return decision(feature, enabled, variant, value, 'STALE', detail, fresh, {
+    code,
+    ageMs,
+    isBoolean: isBoolean === true,
+  });
+}
+
+/**
+ * The value for somebody who can't say which type they ask for. Where there is none, it is whether
+ * the feature is on, if that is all that it can say; else undefined, and they take their own default.
+ */
+export function plainValueOf({ value, enabled, isBoolean }: Decision): Json | undefined {
+  return value === undefined && isBoolean ? enabled : value;
+}
+
+function isBoolean({ variants, offValue }: Answering): boolean {
+  return [...variants.map(({ value }) => value), offValue ?? true].every(
+    (value) => typeof value === 'boolean',
+  );
 }
 
 // One place makes them, so that all have one hidden class and a check's loads stay monomorphic.
@@ -124,11 +152,10 @@ function decision(
   reason: Reason,
   detail: Detail,
   { rule, experiment }: Partial<Pick<Decision, 'rule' | 'experiment'>> = {},
-  errorCode?: OpenFeatureErrorCode,
-  code?: ErrorCode,
-  ageMs?: number,
+  about: Partial<Pick<Decision, 'errorCode' | 'code' | 'ageMs' | 'isBoolean'>> = {},
 ): Decision {
-  return Object.freeze({
+  const { errorCode, code, ageMs } = about;
+  const made = {
     feature,
     enabled,
     variant,
@@ -140,5 +167,7 @@ function decision(
     errorCode,
     code,
     ageMs,
-  });
+  };
+  Object.defineProperty(made, 'isBoolean', { value: about.isBoolean === true });
+  return Object.freeze(made);
 }

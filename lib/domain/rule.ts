@@ -170,7 +170,7 @@ export interface CompiledRule {
 }
 
 export function compileRule(rule: Rule, feature: Feature, inStored: InStored): CompiledRule {
-  const { name, variants, offValue } = feature;
+  const { name, variants } = feature;
   const { id, serve, percentage = 100, sticky = false } = rule;
   const isRamp = typeof percentage === 'object';
   const isShared = isRamp || percentage < 100;
@@ -178,7 +178,7 @@ export function compileRule(rule: Rule, feature: Feature, inStored: InStored): C
   const reason = isShared || split !== undefined ? 'SPLIT' : 'TARGETING_MATCH';
   const withVariant = (wanted: string) =>
     onWith(
-      name,
+      feature,
       reason,
       'rule',
       variants.find((variant) => variant.name === wanted),
@@ -186,7 +186,7 @@ export function compileRule(rule: Rule, feature: Feature, inStored: InStored): C
     );
   let choice: Choice | undefined;
   let answers: Decision[];
-  if (serve === 'off') answers = [off(name, reason, 'rule', offValue, { rule: id })];
+  if (serve === 'off') answers = [off(feature, reason, 'rule', { rule: id })];
   else if (split !== undefined) {
     choice = choiceOf(
       split.map(([, weight]) => ({ weight })),
