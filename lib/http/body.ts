@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { Refusal } from './problem.js';
 
@@ -9,19 +10,20 @@ const OF_BYTES = 65_536;
 
 /**
  * The bytes of a request's body, at most `limit`, counted as they arrive. `incoming` is where they
- * come from on Node, which is faster than the request's own stream. TOO_LARGE, INVALID_REQUEST.
+ * come from on Node, which is faster than the request's own stream. TOO_LARGE, at once where the
+ * request says so itself; INVALID_REQUEST.
  */
-export async function readBytes(
+export function readBytes(
   request: Request,
   incoming: IncomingMessage | undefined,
   limit: number,
 ): Promise<Uint8Array> {
-  const length = request.headers.get('content-length');
+  const length = incoming?.headers['content-length'] ?? request.headers.get('content-length');
   if (length !== null && Number(length) > limit) throw tooLarge(limit);
   const taken = (incoming as { rawBody?: unknown } | undefined)?.rawBody;
   if (taken instanceof Uint8Array) {
     if (taken.length > limit) throw tooLarge(limit);
-    return taken;
+    return Promise.resolve(taken);
   }
   if (incoming !== undefined) {
     // No mistake of who asks.
@@ -29,6 +31,10 @@ export async function readBytes(
       throw new Error('The body was read before, and not left: mount this before what reads it.');
     return readIncoming(incoming, limit);
   }
+  return readStream(request, limit);
+}
+
+async function readStream(request: Request, limit: number): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -75,29 +81,64 @@ function readIncoming(incoming: IncomingMessage, limit: number): Promise<Uint8Ar
   });
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
 /** The text of a body. INVALID_REQUEST where it is not UTF-8. */
 export function textOf(bytes: Uint8Array): string {
-  try {
-    return utf8.decode(bytes);
-  } catch {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const text = String(Buffer.isBuffer(bytes) ? bytes : Buffer.from(buffer, byteOffset, byteLength));
+  // It stands in the place of what could not be read, or was sent itself.
+  if (text.includes('\ufffd') && !isUtf8(bytes)) {
     throw new Refusal('INVALID_REQUEST', 'The body is not UTF-8.');
   }
+  // Some mark the order of bytes, which UTF-8 has one of.
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 /**
  * Parses JSON of which nothing is known: its depth is looked at before anything walks it, and a
  * field that comes twice is refused, since two readers could take different ones. INVALID_REQUEST.
  */
-export function parseHostileJson(text: string, maxBodyBytes: number): unknown {
+export function parseHostileJson(text: string, maxBodyBytes: number = OF_BYTES): unknown {
+  let parsed: unknown;
   try {
-    refuseHostile(text, Math.ceil(Math.max(1, maxBodyBytes / OF_BYTES) * MOST_KEYS));
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
+    // Takes any depth, without recursion.
+    parsed = JSON.parse(text);
+  } catch {
     throw new Refusal('INVALID_REQUEST', 'The body is not JSON.');
   }
+  // Who came twice is there once. What is wrong with the rare one that is refused, the text tells.
+  const fields = countFields(parsed, DEEPEST);
+  const most = Math.ceil(Math.max(1, maxBodyBytes / OF_BYTES) * MOST_KEYS);
+  if (fields > most || fields !== fieldsIn(text)) refuseHostile(text, most);
+  return parsed;
+}
+
+/** How many fields there are in all; NaN where it nests deeper, or one has a name that none may have. */
+function countFields(value: unknown, depth: number): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (depth === 0) return Number.NaN;
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) count += countFields(item, depth - 1);
+    return count;
+  }
+  for (const key of Object.keys(value)) {
+    if (key === '__proto__') return Number.NaN;
+    count += 1 + countFields((value as { readonly [key: string]: unknown })[key], depth - 1);
+  }
+  return count;
+}
+
+/** How many fields the text of some JSON has: each has a colon, and there is none elsewhere but in strings. */
+function fieldsIn(text: string): number {
+  let count = 0;
+  let isInString = false;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0x22) isInString = !isInString;
+    else if (isInString) at += Number(code === 0x5c);
+    else if (code === 0x3a) count++;
+  }
+  return count;
 }
 
 function refuseHostile(text: string, mostKeys: number): void {

@@ -1,7 +1,14 @@
 import { isIP } from 'node:net';
 import { parseActor } from '../current-actor.js';
 import type { Arrival } from './arrival.js';
-import { type Caller, type Credentials, isAccess, reaches, tokenIn } from './credentials.js';
+import {
+  type Access,
+  type Caller,
+  type Credentials,
+  isAccess,
+  reaches,
+  tokenIn,
+} from './credentials.js';
 import type { Origins } from './origins.js';
 import { Refusal } from './problem.js';
 import type { RateLimit } from './rate-limit.js';
@@ -33,19 +40,31 @@ export class Gate {
    * Who asks, if that is needed, and may; UNAUTHENTICATED, FORBIDDEN, MISDIRECTED, READ_ONLY,
    * TOO_MANY_REQUESTS.
    */
-  async admit(
+  admit(
     request: Request,
     env: Arrival,
     needed: Needed,
     writes: boolean,
-  ): Promise<Caller | undefined> {
-    this.origins.isShared(request, hostOf(request), writes);
+  ): Caller | undefined | Promise<Caller | undefined> {
+    this.origins.refuseOther(request, writes);
     if (writes && this.policy.isReadOnly) {
       throw new Refusal('READ_ONLY', 'This is in read-only mode: there is no write here.');
     }
     if (needed === 'nobody') return undefined;
     const found = this.callerBySecret(request) ?? this.policy.authorize?.(request);
-    const caller = found instanceof Promise ? await inTime(found) : found;
+    if (found instanceof Promise) {
+      return inTime(found).then((caller) => this.admitted(caller, request, env, needed, writes));
+    }
+    return this.admitted(found, request, env, needed, writes);
+  }
+
+  private admitted(
+    caller: Caller | undefined,
+    request: Request,
+    env: Arrival,
+    needed: Access,
+    writes: boolean,
+  ): Caller {
     if (caller === undefined) return this.anonymous(request, env, needed);
     if (!reaches(caller, needed)) {
       throw new Refusal('FORBIDDEN', `This needs a credential for ${needed}, which this is not.`);
@@ -55,6 +74,33 @@ export class Gate {
       if (wait !== undefined) throw tooMany(wait);
     }
     return caller;
+  }
+
+  /**
+   * Who asks by a ticket in the URL, for this purpose, and until when (Unix ms); undefined where there
+   * is none in it. UNAUTHENTICATED, TOO_MANY_REQUESTS.
+   */
+  admitByTicket(
+    request: Request,
+    env: Arrival,
+    purpose: string,
+  ): { readonly caller: Caller; readonly until: number } | undefined {
+    const { url } = request;
+    const at = url.indexOf('?');
+    const ticket = at === -1 ? null : new URLSearchParams(url.slice(at)).get('ticket');
+    if (ticket === null) return undefined;
+    const until = this.sessions.endOf(ticket, purpose);
+    if (until === undefined) return this.refuse(request, env);
+    return { caller: { access: 'evaluate', actor: 'ticket' }, until };
+  }
+
+  /**
+   * What this caller can put in a URL that can carry no credential, until then (Unix ms). Undefined
+   * where everybody may evaluate: nothing is needed then.
+   */
+  ticketUntil(caller: Caller, purpose: string, until: number): string | undefined {
+    if (this.policy.anonymous !== undefined) return undefined;
+    return this.sessions.ticketUntil(caller, purpose, until);
   }
 
   /** Whom the token, or the session, of a request is of. */
@@ -71,12 +117,12 @@ export class Gate {
     return caller ?? this.refuse(request, env);
   }
 
-  private anonymous(request: Request, env: Arrival, needed: Needed): Caller {
+  private anonymous(request: Request, env: Arrival, needed: Access): Caller {
     const { anonymous } = this.policy;
     const carriesNone = tokenIn(request.headers) === undefined;
     if (anonymous !== undefined && carriesNone) {
       const caller = { access: anonymous, actor: 'anonymous' };
-      if (reaches(caller, needed as typeof anonymous)) return caller;
+      if (reaches(caller, needed)) return caller;
     }
     // To ask without any is no attempt to guess one.
     if (carriesNone) throw unauthenticated();
@@ -90,7 +136,7 @@ export class Gate {
   }
 
   /** The other end; behind proxies, whom the outermost of them has seen. */
-  private addressOf({ headers }: Request, { address = 'unknown' }: Arrival): string {
+  addressOf({ headers }: Request, { address = 'unknown' }: Arrival): string {
     const { proxies } = this.policy;
     if (proxies === 0) return networkOf(address);
     const forwarded = headers.get('x-forwarded-for')?.split(',') ?? [];
@@ -143,10 +189,6 @@ export async function callerBy(
   } catch (cause) {
     throw new Error('`authorize` has failed.', { cause });
   }
-}
-
-export function hostOf(request: Request): string {
-  return request.headers.get('host') ?? new URL(request.url).host;
 }
 
 function unauthenticated(): Refusal {

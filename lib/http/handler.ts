@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
 import { invalid, refuseNumber, refuseUnknownOptions } from '../errors.js';
@@ -18,13 +19,16 @@ import { parseHostileJson, readBytes, textOf } from './body.js';
 import { type Caller, Credentials, type Token } from './credentials.js';
 import { docsPage } from './docs-page.js';
 import { etagOf, isMatch, stateNamed } from './etag.js';
-import { callerBy, Gate, hostOf } from './gate.js';
+import { callerBy, Gate } from './gate.js';
 import { type Bridge, nodeBridge } from './node-bridge.js';
+import { EventStreams } from './ofrep/event-streams.js';
+import { ofrepRoutes } from './ofrep/routes.js';
 import { type OpenApi, openApiOf } from './openapi.js';
 import { Origins } from './origins.js';
 import { AdminPage } from './page/admin-page.js';
-import { problemOf, problemResponse, Refusal } from './problem.js';
+import { problemOf, problemReply, Refusal } from './problem.js';
 import { RateLimit } from './rate-limit.js';
+import { Reply } from './reply.js';
 import type { Answer, Call, Route } from './route.js';
 import { Sessions } from './sessions.js';
 
@@ -58,6 +62,17 @@ export interface HttpOptions {
   failuresPerMinute?: number;
   /** Writes a minute, by caller. Default 60. */
   writesPerMinute?: number;
+  /**
+   * How many clients can listen at once for when to evaluate anew; 0 offers none. Default 1,000; and
+   * of one caller at one address, default 100.
+   */
+  eventStreams?: number;
+  eventStreamsByCaller?: number;
+  /**
+   * Signs what callers that `authorize` knows open event streams with, so that it holds in every
+   * process: at least 32 bytes. Default: drawn anew, for this process alone.
+   */
+  ticketSecret?: string;
   /** Told of what went wrong here, and was answered with a 500. */
   onError?: (error: unknown) => void;
 }
@@ -90,6 +105,9 @@ const DEFAULTS = {
   maxBodyBytes: 65_536,
   failuresPerMinute: 10,
   writesPerMinute: 60,
+  eventStreams: 1_000,
+  eventStreamsByCaller: 100,
+  ticketSecret: undefined,
   onError: undefined,
 } as const;
 
@@ -114,6 +132,7 @@ class Handler implements HttpHandler {
 
   private readonly app: App;
   private readonly page: AdminPage;
+  private readonly routes: readonly Route[];
   private readonly gate: Gate;
   private readonly base: string;
   private readonly origins: Origins;
@@ -121,12 +140,14 @@ class Handler implements HttpHandler {
   private readonly onError: (error: unknown) => void;
   /** What callers are given: without a way to write, in read-only mode. */
   private readonly rollout: Rollout;
+  private readonly streams: EventStreams;
 
   constructor(rollout: Rollout, options: HttpOptions) {
     refuseUnknownOptions(options, HTTP_OPTIONS);
     const given = { ...DEFAULTS, ...options };
     const { mode, tokens, authorize, anonymous, basePath, hosts, origins, proxies } = given;
     const { maxBodyBytes, failuresPerMinute, writesPerMinute, onError } = given;
+    const { eventStreams, eventStreamsByCaller, ticketSecret } = given;
     if (typeof (rollout as Partial<Rollout> | null)?.readOnly !== 'function') {
       throw invalid('a Rollout as the first argument', rollout);
     }
@@ -149,6 +170,8 @@ class Handler implements HttpHandler {
     refuseNumber('maxBodyBytes', maxBodyBytes, 1);
     refuseNumber('failuresPerMinute', failuresPerMinute, 1);
     refuseNumber('writesPerMinute', writesPerMinute, 1);
+    refuseNumber('eventStreams', eventStreams, 0);
+    refuseNumber('eventStreamsByCaller', eventStreamsByCaller, 1);
     const credentials = new Credentials(tokens);
     if (credentials.isEmpty && authorize === undefined && anonymous === undefined) {
       throw invalid(
@@ -172,7 +195,7 @@ class Handler implements HttpHandler {
         proxies,
       },
       credentials,
-      new Sessions(credentials),
+      new Sessions(credentials, secretOf(ticketSecret)),
       this.origins,
       new RateLimit(failuresPerMinute),
       new RateLimit(writesPerMinute),
@@ -185,35 +208,51 @@ class Handler implements HttpHandler {
       maxBodyBytes,
       report: (error) => this.report(error),
     });
+    const limits = { most: eventStreams, mostOfOne: eventStreamsByCaller };
+    this.streams = new EventStreams(this.rollout, limits);
+    const parts = [...ROUTES, ofrepRoutes(this.gate, this.streams)];
+    this.routes = parts.flatMap(({ all }) => all);
     this.app = this.build();
     this.node = nodeBridge((request, env) => this.answer(request, env), basePath);
   }
 
   // Bound, so that it can be handed on alone.
-  readonly fetch = (request: Request, { address }: Connection = {}): Promise<Response> =>
-    this.answer(request, { base: this.base, address, incoming: undefined });
+  readonly fetch = async (request: Request, { address }: Connection = {}): Promise<Response> => {
+    const env = { base: this.base, address, incoming: undefined };
+    const answered = await this.answer(request, env);
+    return answered instanceof Reply ? answered.toResponse() : answered;
+  };
 
   close(): void {
     this.page.close();
+    this.streams.close();
   }
 
   /** Never rejects. */
-  private async answer(request: Request, env: Arrival): Promise<Response> {
+  private answer(request: Request, env: Arrival): Promise<Response | Reply> {
+    const { origins } = this;
+    let answer: Response | Reply | Promise<Response | Reply>;
     try {
-      this.origins.refuseHost(hostOf(request));
-      refuseUnreadable(request.url);
-      const preflight = request.method === 'OPTIONS' ? this.origins.preflight(request) : undefined;
-      const response = preflight ?? (await this.app.fetch(request, env));
-      this.origins.share(response, request);
-      return response;
+      origins.refuseHost(request);
+      const preflight = request.method === 'OPTIONS' ? origins.preflight(request) : undefined;
+      const unreadable = unreadableIn(request.url);
+      if (unreadable !== undefined) answer = this.unreadable(unreadable, request, env);
+      else answer = preflight ?? this.app.fetch(request, env);
     } catch (error) {
-      return this.failed(error);
+      answer = this.failed(error);
     }
+    if (!origins.isSharing) return Promise.resolve(answer);
+    const shared = async () => {
+      const there = await answer;
+      origins.share(there, request);
+      return there;
+    };
+    return shared();
   }
 
   private build(): App {
     const app: App = new Hono({ getPath });
-    const routes = ROUTES.flatMap(({ all }) => all);
+    const { routes } = this;
     // Made when it is asked for the first time: that takes some ms.
     let made: OpenApi | undefined;
     const document = () => {
@@ -221,48 +260,57 @@ class Handler implements HttpHandler {
       return made;
     };
     for (const route of routes) {
-      app.on(route.method, honoPath(route.path), (context) => this.serve(route, context));
+      app.on(route.method, honoPath(route.path), (context) => asIs(this.serve(route, context)));
     }
     for (const { method, path, answer } of this.page.routes) {
       app.on(method, path, ({ req, env }) => answer(req.raw, env));
     }
     app.get('/openapi.json', (context) => context.json(document()));
     app.get('/docs', (context) => docsPage(document(), context.env.base));
-    app.notFound((context) => this.failed(this.missing(context)));
-    app.onError((error) => this.failed(error));
+    app.notFound((context) => asIs(this.failed(this.missing(context))));
+    app.onError((error) => asIs(this.failed(error)));
     return app;
   }
 
-  private async serve(route: Route, context: Context<{ Bindings: Arrival }>): Promise<Response> {
+  private async serve(
+    route: Route,
+    context: Context<{ Bindings: Arrival }>,
+  ): Promise<Response | Reply> {
     const { env } = context;
     const request = context.req.raw;
-    const isConditional = request.headers.has('if-match');
     try {
-      const caller = await this.gate.admit(request, env, route.access, route.writes);
-      const call = await this.callOf(route, context, caller);
-      const answer = await route.handle(call);
-      return responseOf(route, answer, request);
+      const { ticket, access, writes } = route;
+      const pass = ticket === undefined ? ticket : this.gate.admitByTicket(request, env, ticket);
+      const admitted = pass?.caller ?? this.gate.admit(request, env, access, writes);
+      const caller = admitted instanceof Promise ? await admitted : admitted;
+      const bytes = route.body && (await this.bytesOf(request, env));
+      const call = this.callOf(route, context, bytes, caller, pass?.until);
+      return replyOf(route, await route.handle(call), request);
     } catch (error) {
-      return this.failed(error, isConditional);
+      const isConditional = request.headers.has('if-match');
+      return this.failed(error, isConditional, route, context.req.param('key'));
     }
   }
 
-  private async callOf(
+  private callOf(
     route: Route,
     context: Context<{ Bindings: Arrival }>,
+    bytes: Uint8Array | undefined,
     caller: Caller | undefined,
-  ): Promise<Call> {
+    until: number | undefined,
+  ): Call {
     const { env } = context;
     const request = context.req.raw;
     const { headers } = request;
+    const { dialect } = route;
     if (!route.conditional && headers.has('if-match')) {
       throw new Refusal('INVALID_REQUEST', '`If-Match` says nothing here: this has no ETag.');
     }
-    const query = parsed(route.query, queryOf(context));
-    const body = route.body && parsed(route.body, await this.jsonOf(request, env));
-    const requestId = requestIdOf(headers.get('idempotency-key'));
-    const { note } = query as { note?: string };
-    const about = { note, requestId };
+    const query = dialect === undefined ? parsed(route.query, queryOf(context)) : NOTHING;
+    const json = bytes && parseHostileJson(textOf(bytes), this.maxBodyBytes);
+    const body =
+      route.body && (dialect === undefined ? parsed(route.body, json) : dialect.bodyOf(json));
+    const about = route.writes ? aboutOf(headers, query) : NOTHING;
     const actor = caller?.actor;
     return {
       rollout: route.writes && actor !== undefined ? this.rollout.as(actor) : this.rollout,
@@ -270,20 +318,21 @@ class Handler implements HttpHandler {
       param: (name) => context.req.param(name) as string,
       query,
       body,
-      write: { ...about, expect: stateNamed(headers.get('if-match')) },
+      write: route.conditional ? { ...about, expect: stateNamed(headers.get('if-match')) } : about,
       about,
       request,
       base: env.base,
+      arrival: env,
+      until,
     };
   }
 
-  private async jsonOf(request: Request, { incoming }: Arrival): Promise<unknown> {
+  private bytesOf(request: Request, { incoming }: Arrival): Promise<Uint8Array> {
     const type = request.headers.get('content-type') ?? '';
     if (!/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(type)) {
       throw new Refusal('UNSUPPORTED_MEDIA_TYPE');
     }
-    const { maxBodyBytes } = this;
-    return parseHostileJson(textOf(await readBytes(request, incoming, maxBodyBytes)), maxBodyBytes);
+    return readBytes(request, incoming, this.maxBodyBytes);
   }
 
   private missing(context: Context<{ Bindings: Arrival }>): Refusal {
@@ -297,11 +346,28 @@ class Handler implements HttpHandler {
     return new Refusal('METHOD_NOT_ALLOWED', undefined, { headers });
   }
 
-  private failed(error: unknown, isConditional: boolean = false): Response {
+  /** As the route tells its failures that would have been asked. */
+  private unreadable(refusal: Refusal, request: Request, env: Arrival): Reply {
+    const path = getPath(request, { env });
+    const [key = ''] = path.split('/').slice(-1);
+    const asked = `${request.method} ${path.slice(0, path.length - key.length)}{key}`;
+    const route = this.routes.find((each) => `${each.method} ${each.path}` === asked);
+    return this.failed(refusal, false, route, key);
+  }
+
+  private failed(
+    error: unknown,
+    isConditional: boolean = false,
+    { dialect }: Partial<Route> = {},
+    key?: string,
+  ): Reply {
     const problem = problemOf(error, isConditional);
     if (problem.status === 500) this.report(error);
     const waits = problem.status === 503 ? { 'retry-after': '1' } : {};
-    return problemResponse(problem, error instanceof Refusal ? error.fields.headers : waits);
+    const headers = error instanceof Refusal ? error.fields.headers : waits;
+    const told = dialect?.failureOf(problem, key);
+    if (told === undefined) return problemReply(problem, headers);
+    return new Reply(told.status, { ...HEADERS, ...headers }, JSON.stringify(told.body));
   }
 
   private report(error: unknown): void {
@@ -331,8 +397,7 @@ const ROUTES = [
 function getPath(request: Request, options?: { env?: Arrival }): string {
   const { url } = request;
   const start = url.indexOf('/', url.indexOf('://') + 3);
-  const end = url.slice(start).search(/[?#]/);
-  const path = start === -1 ? '/' : end === -1 ? url.slice(start) : url.slice(start, start + end);
+  const path = start === -1 ? '/' : url.slice(start, endOfPath(url, start));
   const base = options?.env?.base ?? '';
   if (base === '') return path;
   if (path === base) return '/';
@@ -341,21 +406,52 @@ function getPath(request: Request, options?: { env?: Arrival }): string {
     : '/outside of where this is mounted';
 }
 
+function endOfPath(url: string, from: number): number {
+  for (let at = from; at < url.length; at++) {
+    const code = url.charCodeAt(at);
+    if (code === 0x3f || code === 0x23) return at; // ? and #
+  }
+  return url.length;
+}
+
 /**
- * INVALID_REQUEST for a URL that has no one text, and for control characters in a path: names have
- * none, and what is stored beside features has names with some.
+ * INVALID_REQUEST of a URL that has no one text, and of control characters in a path: names have none,
+ * and what is stored beside features has names with some.
  */
-function refuseUnreadable(url: string): void {
-  if (!url.includes('%')) return;
+function unreadableIn(url: string): Refusal | undefined {
+  if (!url.includes('%')) return undefined;
   const at = url.indexOf('?');
   const parts = at === -1 ? [url] : [url.slice(0, at), url.slice(at)];
   try {
     const [path = ''] = parts.map((part) => decodeURIComponent(part));
-    if (!/\p{Cc}/u.test(path)) return;
+    if (!/\p{Cc}/u.test(path)) return undefined;
   } catch {
     // Not UTF-8.
   }
-  throw new Refusal('INVALID_REQUEST', 'The URL can not be decoded, or names a control character.');
+  return new Refusal(
+    'INVALID_REQUEST',
+    'The URL can not be decoded, or names a control character.',
+  );
+}
+
+/** INVALID_ARGUMENT, which never shows the secret. */
+function secretOf(given: string | undefined): Buffer {
+  if (given === undefined) return randomBytes(32);
+  if (typeof given !== 'string' || Buffer.byteLength(given) < 32) {
+    const got = typeof given === 'string' ? `${Buffer.byteLength(given)} bytes` : typeof given;
+    throw invalid('`ticketSecret` to have at least 32 bytes', got);
+  }
+  return createHash('sha256').update(given).digest();
+}
+
+/** What one handler gives, Hono hands on as it is. */
+function asIs<Answer>(answer: Answer): Response {
+  return answer as Response;
+}
+
+function aboutOf(headers: Headers, query: unknown): Call['about'] {
+  const { note } = query as { note?: string };
+  return { note, requestId: requestIdOf(headers.get('idempotency-key')) };
 }
 
 /** INVALID_REQUEST for what is no name of a request: it is kept for a while. */
@@ -417,26 +513,35 @@ function pathOf(path: readonly PropertyKey[]): string {
     .join('');
 }
 
-function responseOf(route: Route, answer: Answer, request: Request): Response {
-  const headers: Record<string, string> = {
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    ...answer.headers,
-  };
+const HEADERS = {
+  'content-type': 'application/json',
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+} as const;
+
+/** Of a route that leaves it to itself, or does not write. */
+const NOTHING = Object.freeze({});
+
+function replyOf(route: Route, answer: Answer, request: Request): Response | Reply {
+  const headers: Record<string, string> = { ...HEADERS, ...answer.headers };
+  if (answer.stream !== undefined) return new Response(answer.stream, { headers });
   if (answer.state !== undefined) {
     const etag = etagOf(answer.state);
     headers.etag = etag;
     headers['cache-control'] = 'private, no-cache';
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead && route.conditional && isMatch(request.headers.get('if-none-match'), etag)) {
-      return new Response(null, { status: 304, headers });
+      return empty(304, headers);
     }
   }
   const status = answer.status ?? route.status;
-  if (answer.body === undefined) return new Response(null, { status, headers });
-  headers['content-type'] ??= 'application/json';
+  if (answer.body === undefined) return empty(status, headers);
   const body = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body);
-  return new Response(body, { status, headers });
+  return new Reply(status, headers, body);
+}
+
+function empty(status: number, { 'content-type': _, ...headers }: Record<string, string>): Reply {
+  return new Reply(status, headers, null);
 }
 
 /** `{name}` as Hono has it. */

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Arrival } from './arrival.js';
-import { problemOf, problemResponse, Refusal } from './problem.js';
+import { problemOf, problemReply, Refusal } from './problem.js';
+import { Reply } from './reply.js';
 
 /** Takes Node's requests. `next` is not called: what is under its path is answered here. */
 export type Bridge = (
@@ -33,21 +35,24 @@ const DOTS = /\/(?:\.|%2e){1,2}(?:\/|$)/i;
  * before is taken as it was parsed.
  */
 export function nodeBridge(
-  answer: (request: Request, arrival: Arrival) => Promise<Response>,
+  answer: (request: Request, arrival: Arrival) => Promise<Response | Reply>,
   basePath: string,
 ): Bridge {
   const listener = getRequestListener(
-    (request, { incoming }) => {
+    async (request, { incoming, outgoing }) => {
       const message = incoming as unknown as Mounted;
       if (ODD.test(message.url ?? '')) refuseOdd(message.url ?? '');
       if (message.rawBody === undefined && message.body !== undefined && message.readableDidRead) {
         message.rawBody = bytesOf(message.body, message.headers['content-type']);
       }
-      return answer(request, {
+      const answered = await answer(request, {
         base: message[BASE] ?? basePath,
         address: message.socket.remoteAddress,
         incoming: incoming as IncomingMessage,
       });
+      if (!(answered instanceof Reply)) return answered;
+      answered.send(outgoing as ServerResponse);
+      return RESPONSE_ALREADY_SENT;
     },
     { overrideGlobalObjects: false, errorHandler: unreadable },
   );
@@ -90,7 +95,7 @@ function refuseOdd(url: string): void {
 /** For a request of which no `Request` can be made: by its URL or its Host. */
 function unreadable(error: unknown): Response {
   const refusal = new Refusal('INVALID_REQUEST', 'The URL or the Host can not be read.');
-  return problemResponse(problemOf(error instanceof Refusal ? error : refusal));
+  return problemReply(problemOf(error instanceof Refusal ? error : refusal)).toResponse();
 }
 
 function bytesOf(body: unknown, type: string = ''): Uint8Array {

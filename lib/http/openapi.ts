@@ -61,6 +61,7 @@ const LOCATION = {
 
 const PATH_PARAMETERS: { readonly [name: string]: string } = {
   name: 'The name, percent-encoded.',
+  key: 'The name of the feature, percent-encoded.',
 };
 
 /** The OpenAPI 3.1 document of these routes. */
@@ -95,9 +96,11 @@ export function openApiOf(routes: readonly Route[]): OpenApi {
 
 function operationOf(route: Route): Operation {
   const { id, summary, tag, body, access, method, path, conditional, status } = route;
+  const { media, dialect, ticket } = route;
   const success: Record<string, unknown> = { description: 'Done.' };
-  const content = route.answer && { 'application/json': { schema: schemaOf(route.answer) } };
+  const content = route.answer && contentOf(route.answer);
   if (content !== undefined) success.content = content;
+  if (media !== undefined) success.content = { [media]: { schema: { type: 'string' } } };
   if (status === 201) success.headers = { ...ETAG, ...LOCATION };
   const responses: Record<string, object> = { [status]: success };
   if (method === 'GET' && conditional) {
@@ -105,9 +108,9 @@ function operationOf(route: Route): Operation {
     responses['304'] = { description: 'It is as it was.', headers: ETAG };
   }
   const failures = [
-    ...OF_ALL,
+    ...(dialect === undefined ? OF_ALL : [421]),
     ...(access === 'nobody' ? [] : OF_CALLERS),
-    ...(body === undefined ? [] : OF_BODIES),
+    ...(body === undefined || dialect !== undefined ? [] : OF_BODIES),
     ...(conditional && method !== 'GET' ? [412] : []),
   ];
   for (const failure of failures) {
@@ -120,17 +123,28 @@ function operationOf(route: Route): Operation {
       },
     };
   }
+  for (const [other, schema] of Object.entries(dialect?.answers ?? {})) {
+    responses[other] =
+      schema === undefined
+        ? { description: 'Nothing is sent.' }
+        : { description: 'A failure.', content: contentOf(schema) };
+  }
   return {
     operationId: id,
     summary,
     tags: [tag],
     parameters: [...pathParameters(path), ...queryParameters(route), ...headerParameters(route)],
     ...(body !== undefined && {
-      requestBody: { required: true, content: { 'application/json': { schema: schemaOf(body) } } },
+      requestBody: { required: true, content: contentOf(body) },
     }),
     responses,
     ...(access === 'nobody' && { security: [] }),
+    ...(ticket !== undefined && { security: [{ bearer: [] }, { apiKey: [] }, {}] }),
   };
+}
+
+function contentOf(schema: z.ZodType): object {
+  return { 'application/json': { schema: schemaOf(schema) } };
 }
 
 function pathParameters(path: string): Parameter[] {

@@ -1,5 +1,8 @@
 import { invalid } from '../errors.js';
 import { Refusal } from './problem.js';
+import { Reply } from './reply.js';
+
+const EXPOSED = { 'access-control-expose-headers': 'ETag, Retry-After' };
 
 /** Which hosts a request may name, and from which sites' pages it may come. */
 export class Origins {
@@ -21,58 +24,70 @@ export class Origins {
   }
 
   /** MISDIRECTED for a host that is not among those that are allowed: of a page that rebinds a name. */
-  refuseHost(host: string | null): void {
-    if (this.hosts !== undefined && !this.hosts.has((host ?? '').toLowerCase())) {
+  refuseHost(request: Request): void {
+    if (this.hosts !== undefined && !this.hosts.has(hostOf(request))) {
       throw new Refusal('MISDIRECTED');
     }
   }
 
   /**
-   * Whether the request comes from a page of another site that may read the answer. FORBIDDEN for
-   * what other sites may not do: to write; and for those not named, to send anything.
+   * FORBIDDEN for what comes from pages of other sites, and they may not do: to write; and for those
+   * not named, to send anything.
    */
-  isShared(request: Request, host: string | null, writes: boolean): boolean {
-    const { headers, method } = request;
+  refuseOther({ headers, method, url }: Request, writes: boolean): void {
+    if (method === 'GET' || method === 'HEAD') return;
     const origin = headers.get('origin');
     const site = headers.get('sec-fetch-site');
-    const isKnown = origin !== null && this.others.has(origin);
-    if (method === 'GET' || method === 'HEAD') return isKnown;
     const isOwn =
       origin === null
         ? site === null || site === 'same-origin' || site === 'none'
-        : hostOf(origin) === host?.toLowerCase() && (site === null || site === 'same-origin');
-    if (isOwn || (isKnown && !writes)) return isKnown;
+        : hostIn(origin) === hostOf({ headers, url }) && (site === null || site === 'same-origin');
+    if (isOwn || (!writes && origin !== null && this.others.has(origin))) return;
     throw new Refusal('FORBIDDEN', 'The request comes from a page of another site.');
   }
 
   /** The answer to a browser that asks what a page of another site may send. */
-  preflight(request: Request): Response | undefined {
+  preflight(request: Request): Reply | undefined {
     const origin = request.headers.get('origin');
     if (origin === null || !this.others.has(origin)) return undefined;
-    return new Response(null, {
-      status: 204,
-      headers: {
-        'access-control-allow-origin': origin,
-        'access-control-allow-methods': 'GET, POST',
-        'access-control-allow-headers': 'authorization, content-type, if-none-match, x-api-key',
-        'access-control-max-age': '600',
-      },
-    });
+    const headers = {
+      'access-control-allow-origin': origin,
+      'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-headers': 'authorization, content-type, if-none-match, x-api-key',
+      'access-control-max-age': '600',
+    };
+    return new Reply(204, headers, null);
+  }
+
+  /** Whether pages of any other site may read answers. */
+  get isSharing(): boolean {
+    return this.others.size > 0;
   }
 
   /** Lets a page of another site, which is named, read the answer. */
-  share(response: Response, request: Request): void {
-    if (this.others.size === 0) return;
-    const { headers } = response;
-    headers.append('vary', 'Origin');
+  share(answer: Response | Reply, request: Request): void {
+    if (!this.isSharing) return;
     const origin = request.headers.get('origin');
-    if (origin === null || !this.others.has(origin)) return;
-    headers.set('access-control-allow-origin', origin);
-    headers.set('access-control-expose-headers', 'ETag, Retry-After');
+    const isShared = origin !== null && this.others.has(origin);
+    const allowed = { 'access-control-allow-origin': origin ?? '', ...EXPOSED };
+    if (answer instanceof Reply) {
+      const { headers } = answer;
+      headers.vary = 'vary' in headers ? `${headers.vary}, Origin` : 'Origin';
+      if (isShared) Object.assign(headers, allowed);
+      return;
+    }
+    answer.headers.append('vary', 'Origin');
+    if (!isShared) return;
+    for (const [name, value] of Object.entries(allowed)) answer.headers.set(name, value);
   }
 }
 
-function hostOf(origin: string): string | undefined {
+/** The host that a request names, in lower case. */
+export function hostOf({ headers, url }: Pick<Request, 'headers' | 'url'>): string {
+  return (headers.get('host') ?? new URL(url).host).toLowerCase();
+}
+
+function hostIn(origin: string): string | undefined {
   return URL.canParse(origin) ? new URL(origin).host : undefined;
 }
 

@@ -1,5 +1,6 @@
 import { ERROR_CODES, type ErrorCode, type HanoiError } from '../errors.js';
 import { readName } from '../stored-name.js';
+import { Reply } from './reply.js';
 
 /** Codes of what is wrong with a request itself, beside those of `HanoiError`. */
 export const HTTP_CODES = {
@@ -123,19 +124,15 @@ export function statusOf(code: HttpCode): number {
 }
 
 /** The answer as it is sent. */
-export function problemResponse(
-  body: Problem,
-  headers: Readonly<Record<string, string>> = {},
-): Response {
-  return new Response(JSON.stringify(body), {
-    status: body.status,
-    headers: {
-      'content-type': 'application/problem+json',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      ...headers,
-    },
-  });
+export function problemReply(body: Problem, headers: Readonly<Record<string, string>> = {}): Reply {
+  const { status } = body;
+  const all = {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...headers,
+  };
+  return new Reply(status, all, JSON.stringify(body));
 }
 
 function problem(

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { Rollout } from '../rollout.js';
 import type { WriteOptions } from '../writer.js';
+import type { Arrival } from './arrival.js';
 import type { Access, Caller } from './credentials.js';
+import type { Problem } from './problem.js';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -24,18 +26,36 @@ export interface Call<Query = unknown, Body = unknown> {
   readonly request: Request;
   /** Where this is mounted: `/flags`, or nothing. */
   readonly base: string;
+  readonly arrival: Arrival;
+  /** Unix ms: when the ticket ends by which the caller came in. */
+  readonly until: number | undefined;
 }
 
 type Success = 200 | 201 | 204;
 
 /** What a route answers. */
 export interface Answer {
-  readonly status?: 200 | 201 | 204 | 304 | 503;
-  /** Sent as JSON. */
+  readonly status?: 200 | 201 | 204 | 304 | 404 | 500 | 503;
+  /** Sent as JSON; text as it is. */
   readonly body?: unknown;
+  /** In place of a body. */
+  readonly stream?: ReadableStream<Uint8Array>;
   /** What has a state that a write can name, and whether it is what was sent. */
   readonly state?: { readonly id: string; readonly revision: number };
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What a route has of its own that follows a protocol of others. */
+export interface Dialect {
+  /** What the route takes of the body, of which its schema is for the document alone. INVALID_REQUEST. */
+  bodyOf(body: unknown): unknown;
+  /** How a problem is told; undefined where as anywhere. `key` is the one in the path. */
+  failureOf(
+    problem: Problem,
+    key: string | undefined,
+  ): { readonly status: number; readonly body: object } | undefined;
+  /** What is answered beside a success, by status; undefined is nothing. */
+  readonly answers: { readonly [status: number]: z.ZodType | undefined };
 }
 
 export interface Route {
@@ -43,6 +63,8 @@ export interface Route {
   /** With parameters as `{name}`. */
   readonly path: string;
   readonly access: Needed;
+  /** `?ticket=` does for a credential that was given for this purpose. */
+  readonly ticket: string | undefined;
   /** Changes something: refused in read-only mode, to other sites, and beyond so many a minute. */
   readonly writes: boolean;
   /** `If-Match` means something here; of a GET, `If-None-Match`. */
@@ -58,6 +80,9 @@ export interface Route {
   readonly answer: z.ZodType | undefined;
   /** Another status under which the same is sent. */
   readonly also: 503 | undefined;
+  /** Of what is sent, where that is not JSON. */
+  readonly media: string | undefined;
+  readonly dialect: Dialect | undefined;
   readonly handle: (call: Call) => Promise<Answer>;
 }
 
@@ -65,12 +90,15 @@ interface Spec<Query extends z.ZodObject, Body extends z.ZodType> {
   readonly id: string;
   readonly summary: string;
   readonly access?: Needed;
+  readonly ticket?: string;
   readonly conditional?: boolean;
   readonly query?: Query;
   readonly body?: Body;
   readonly status?: Success;
   readonly answer?: z.ZodType;
   readonly also?: 503;
+  readonly media?: string;
+  readonly dialect?: Dialect;
   /** A POST that only asks. */
   readonly asks?: boolean;
   handle(call: Call<z.output<Query>, z.output<Body>>): Promise<Answer>;
@@ -93,11 +121,12 @@ export class Routes {
   ): this {
     const [method, path] = route.split(' ') as [Method, string];
     const writes = method !== 'GET' && !spec.asks;
-    const { id, summary, query, body, answer, handle } = spec;
+    const { id, summary, query, body, answer, media, ticket, dialect, handle } = spec;
     this.all.push({
       method,
       path,
       access: spec.access ?? (writes ? 'admin' : 'read'),
+      ticket,
       writes,
       conditional: spec.conditional ?? false,
       id,
@@ -108,6 +137,8 @@ export class Routes {
       status: spec.status ?? 200,
       answer,
       also: spec.also,
+      media,
+      dialect,
       handle: handle as unknown as Route['handle'],
     });
     return this;

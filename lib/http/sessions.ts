@@ -14,23 +14,37 @@ const KEY_BYTES = 8;
  * and ends with it.
  */
 export class Sessions {
+  /** `secret` signs for callers who have no token here. */
   constructor(
     private readonly credentials: Credentials,
+    private readonly secret: Buffer,
     private readonly now: () => number = Date.now,
   ) {}
 
-  /** What is put in a URL that can carry no header: for this purpose alone, and soon over. */
-  ticketFor(caller: Caller, purpose: string, lastsMs: number): string | undefined {
-    return this.sign(caller, purpose, lastsMs);
+  /**
+   * What is put in a URL that can carry no header: for this purpose alone, until then (Unix ms). Of
+   * who holds it, it says no more than an opaque name before its first dot.
+   */
+  ticketUntil(caller: Caller, purpose: string, until: number): string {
+    const ticket = this.sign(caller, purpose, until);
+    if (ticket !== undefined) return ticket;
+    const { access, actor } = caller;
+    const holder = mac(this.secret, 'holder', `${access} ${actor}`).subarray(0, KEY_BYTES);
+    return signed(holder.toString('base64url'), this.secret, purpose, until);
   }
 
-  holderOf(ticket: string, purpose: string): Caller | undefined {
-    return this.verify(ticket, purpose);
+  /** Until when a ticket lasts (Unix ms); undefined of one that does not, or is for another purpose. */
+  endOf(ticket: string, purpose: string): number | undefined {
+    const [key = '', until = ''] = ticket.split('.');
+    const holds =
+      this.verify(ticket, purpose) !== undefined ||
+      this.isSigned(ticket, key, this.secret, purpose);
+    return holds ? Number.parseInt(until, 36) : undefined;
   }
 
   /** The value of `Set-Cookie`. Undefined for a caller without a token. */
   begin(caller: Caller, path: string, isSecure: boolean): string | undefined {
-    const value = this.sign(caller, 'session', LASTS_MS);
+    const value = this.sign(caller, 'session', this.now() + LASTS_MS);
     return value && cookie(COOKIE, value, path, isSecure, LASTS_MS / 1_000);
   }
 
@@ -43,26 +57,31 @@ export class Sessions {
     return value === undefined ? undefined : this.verify(value, 'session');
   }
 
-  private sign(caller: Caller, purpose: string, lastsMs: number): string | undefined {
+  private sign(caller: Caller, purpose: string, until: number): string | undefined {
     for (const { access, actor, digest } of this.credentials) {
       if (access !== caller.access || actor !== caller.actor) continue;
-      const payload = `${keyOf(digest)}.${(this.now() + lastsMs).toString(36)}`;
-      return `${payload}.${mac(digest, purpose, payload).toString('base64url')}`;
+      return signed(keyOf(digest), digest, purpose, until);
     }
     return undefined;
   }
 
   private verify(value: string, purpose: string): Caller | undefined {
-    const [key, until = '', signature = ''] = value.split('.');
+    const [key = ''] = value.split('.');
     let found: Caller | undefined;
     for (const { access, actor, digest } of this.credentials) {
       if (keyOf(digest) !== key) continue;
-      const given = Buffer.from(signature, 'base64url');
-      const expected = mac(digest, purpose, `${key}.${until}`);
-      const isSigned = given.length === expected.length && timingSafeEqual(given, expected);
-      if (isSigned && Number.parseInt(until, 36) > this.now()) found ??= { access, actor };
+      if (this.isSigned(value, key, digest, purpose)) found ??= { access, actor };
     }
     return found;
+  }
+
+  /** Whether it is, with this secret and for this purpose, and not over. */
+  private isSigned(value: string, key: string, secret: Buffer, purpose: string): boolean {
+    const [, until = '', signature = ''] = value.split('.');
+    const given = Buffer.from(signature, 'base64url');
+    const expected = mac(secret, purpose, `${key}.${until}`);
+    const isGenuine = given.length === expected.length && timingSafeEqual(given, expected);
+    return isGenuine && Number.parseInt(until, 36) > this.now();
   }
 }
 
@@ -89,6 +108,11 @@ export function cookieIn(cookies: string | null, name: string): string | undefin
 /** Which token, without saying anything of it. */
 function keyOf(digest: Buffer): string {
   return mac(digest, 'key', '').subarray(0, KEY_BYTES).toString('base64url');
+}
+
+function signed(key: string, secret: Buffer, purpose: string, until: number): string {
+  const payload = `${key}.${until.toString(36)}`;
+  return `${payload}.${mac(secret, purpose, payload).toString('base64url')}`;
 }
 
 function mac(digest: Buffer, purpose: string, payload: string): Buffer {

@@ -9,7 +9,7 @@ import { BUCKETINGS, OPERATORS } from '../domain/feature.js';
 /** Those that have a name of their own in the OpenAPI document. */
 export const named: z.core.$ZodRegistry<{ id: string; description?: string }> = z.registry();
 
-function define<Schema extends z.ZodType>(
+export function define<Schema extends z.ZodType>(
   id: string,
   schema: Schema,
   description?: string,
