@@ -7,6 +7,7 @@ const BENCHES = [
   'check.js',
   'hanoi.js',
   'members.js',
+  'page.js',
   'pinned.js',
   'population.js',
   'redis-checks.js',

@@ -50,10 +50,10 @@ export class AdminPage {
     this.streams = new ChangeStreams(parts.rollout);
     this.leftovers = new LeftoverCache(parts.rollout, parts.report);
     this.routes = [
-      this.page('/', async (visit) => listPage(visit, await this.leftovers.get())),
+      this.page('/', (visit) => listPage(visit, this.leftovers.get())),
       this.page('/changes', changesPage),
       this.page('/feature', async (visit) =>
-        featurePage(visit, nameIn(visit), await this.leftovers.get()),
+        featurePage(visit, nameIn(visit), this.leftovers.get()),
       ),
       this.page('/feature/history', (visit) => historyPage(visit, nameIn(visit))),
       this.page('/add', async (visit) => addPage(visit)),
@@ -209,6 +209,8 @@ export class AdminPage {
           return again(new Refusal('FORBIDDEN'), 'This token may only evaluate, not look on.');
         }
         const cookie = gate.sessions.begin(caller, base, isSecure(request));
+        // The list comes next.
+        this.leftovers.get();
         const response = redirect(`${base}${next}`);
         if (cookie !== undefined) response.headers.append('set-cookie', cookie);
         return response;

@@ -1,18 +1,17 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Rollout } from '../../rollout.js';
 import type { Leftovers } from './list-page.js';
 
 /** What is left over is so for 30 days and more: a minute is nothing. */
 const FRESH_MS = 60_000;
 
-/** So long a page waits for it; it takes a look into every history. */
-const PATIENCE_MS = 10;
+/** To look takes all documents and a look into every history: after the page that asked is sent. */
+const LATER_MS = 100;
 
 /** The features that are left over, as they were told last: no page waits for them. */
 export class LeftoverCache {
   private known: Leftovers;
   private since = Number.NEGATIVE_INFINITY;
-  private looking: Promise<void> | undefined;
+  private isLooking: boolean = false;
 
   constructor(
     private readonly rollout: Rollout,
@@ -20,10 +19,11 @@ export class LeftoverCache {
   ) {}
 
   /** Undefined while nothing is known. */
-  async get(): Promise<Leftovers> {
-    if (performance.now() - this.since > FRESH_MS) {
-      this.looking ??= this.look();
-      if (this.known === undefined) await Promise.race([this.looking, delay(PATIENCE_MS)]);
+  get(): Leftovers {
+    const isOld = performance.now() - this.since > FRESH_MS;
+    if (isOld && !this.isLooking) {
+      this.isLooking = true;
+      setTimeout(() => void this.look(), LATER_MS).unref();
     }
     return this.known;
   }
@@ -35,7 +35,7 @@ export class LeftoverCache {
       this.report(error);
     } finally {
       this.since = performance.now();
-      this.looking = undefined;
+      this.isLooking = false;
     }
   }
 }

@@ -124,7 +124,8 @@ ${labels.length === 0 ? '' : html`<label>Tag or owner<select name="label">${choi
 }
 
 function leftoverNote({ base, query }: Visit, leftovers: Leftovers): Html {
-  if (leftovers === undefined) return html`. Which ones are left over is being looked up.`;
+  if (leftovers === undefined)
+    return html`<span data-pending>. Which ones are left over is being looked up.</span>`;
   const count = new Set(leftovers.map(({ name }) => name)).size;
   if (count === 0 || query.get('state') === 'left') return '';
   return html`. <a href="${base}/?state=left">${countOf(count, 'is', 'are')} left over</a>.`;

@@ -60,6 +60,8 @@ function filterWhileTyping(form) {
     }, 1500);
   });
   form.addEventListener('input', narrow);
+  // What the first page did not wait for.
+  if (document.querySelector('[data-pending]')) setTimeout(narrow, 1_500);
 }
 
 /** Shows in a form what its answer would be. */
