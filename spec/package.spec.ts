@@ -164,8 +164,13 @@ describe('the packed package', () => {
     const built = ['esm', 'cjs'].flatMap((build) =>
       sources.flatMap((source) => [`dist/${build}/${source}.js`, `dist/${build}/${source}.d.ts`]),
     );
+    const page = 'http/page/assets';
+    const assets = (await readdir(join(root, 'lib', page)))
+      .flatMap((name) => (name === 'folder.cts' ? ['folder.cjs', 'folder.d.cts'] : [name]))
+      .flatMap((name) => ['esm', 'cjs'].map((build) => `dist/${build}/${page}/${name}`));
     const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'];
-    expect(packed.sort()).toEqual([...built, 'dist/cjs/package.json', ...documents].sort());
+    const own = ['dist/cjs/package.json', ...assets, ...documents];
+    expect(packed.sort()).toEqual([...built, ...own].sort());
   });
 
   it('runs no script when it is installed, nor does what it depends on', async () => {

@@ -56,9 +56,9 @@ interface Plot {
 
 /** A ramp as small as a word. */
 export function rampLineOf(ramp: Ramp, now: number): Html {
-  const plot = { width: 96, height: 18, margin: 2 };
+  const plot = { width: 72, height: 18, margin: 3 };
   const { path, x, y } = plotted(ramp, now, plot);
-  return html`<svg class="ramp-line" viewBox="0 0 96 18" width="96" height="18" aria-hidden="true" focusable="false"><path class="ramp-path" d="${path}"/><circle class="ramp-now" cx="${x}" cy="${y}" r="2.4"/></svg>`;
+  return html`<svg class="ramp-line" viewBox="0 0 72 18" width="72" height="18" aria-hidden="true" focusable="false"><path class="ramp-path" d="${path}"/><circle class="ramp-now" cx="${x}" cy="${y}" r="2.4"/></svg>`;
 }
 
 /** A ramp over time, with now marked. */

@@ -5,7 +5,7 @@ import { barOf, rampLineOf, sharesBarOf } from './drawing.js';
 import { pageOf } from './layout.js';
 import { STATES, type Standing, standingOf } from './standing.js';
 import { featureUrl, type Html, type Visit } from './visit.js';
-import { countOf, listOf, named, numberOf, percentOf, timeOf } from './wording.js';
+import { countOf, listOf, named, numberOf, percentOf, spanSince } from './wording.js';
 
 /** Rows of a page. */
 const PAGE = 100;
@@ -138,7 +138,7 @@ function tableOf(
 ): Html {
   return html`<table class="features" role="table">
 <caption class="hidden">Features by name, and who gets them</caption>
-<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Feature</th><th scope="col" role="columnheader">Who gets it</th><th scope="col" role="columnheader">Beside that</th><th scope="col" role="columnheader">Variants</th></tr></thead>
+<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Feature</th><th scope="col" role="columnheader">Who gets it</th><th scope="col" role="columnheader">Members and rules</th><th scope="col" role="columnheader">Variants</th></tr></thead>
 <tbody role="rowgroup">${rows.map((row, at) => rowOf(visit, row, counts[at]))}</tbody></table>`;
 }
 
@@ -146,11 +146,11 @@ function rowOf(visit: Visit, { feature, standing, leftovers }: Row, members?: nu
   const { name, data } = feature;
   const { description } = data;
   return html`<tr role="row" class="is-${standing.state}">
-<th scope="row" role="rowheader"><a href="${featureUrl(visit, name)}">${named(name)}</a>${
+<th scope="row" role="rowheader"><a href="${featureUrl(visit, name)}">${named(name)}</a><span class="under">${
     typeof description === 'string' && description !== ''
       ? html`<span class="about" dir="auto">${cut(description)}</span>`
       : ''
-  }${labelList(feature)}${leftovers.map((each) => leftoverMark(each, visit.now))}</th>
+  }${labelList(feature)}${leftovers.map((each) => leftoverMark(each, visit.now))}</span></th>
 <td role="cell" class="reach">${reachOf(feature, standing, visit.now)}</td>
 <td role="cell" class="beside">${besideOf(feature, members)}</td>
 <td role="cell" class="variants">${variantsOf(feature)}</td>
@@ -160,27 +160,27 @@ function rowOf(visit: Visit, { feature, standing, leftovers }: Row, members?: nu
 function labelList(feature: Feature): Html {
   const labels = labelsOf(feature);
   if (labels.length === 0) return '';
-  return html`<span class="labels">${labels.slice(0, 6).map((label) => {
+  return html`${labels.slice(0, 6).map((label) => {
     const at = label.indexOf(':');
     return html`<span class="label" dir="auto"><span class="hidden">${label.slice(0, at)} </span>${label.startsWith('owner:') ? html`<span aria-hidden="true">@</span>` : ''}${cut(label.slice(at + 1), 40)}</span>`;
-  })}</span>`;
+  })}`;
 }
 
 export function leftoverMark({ why, since, isExact }: Leftover, now: number): Html {
   const text = {
-    expired: 'Past its expiry',
-    everyone: 'On for everyone',
-    nobody: 'Reaches nobody',
+    expired: 'past its expiry',
+    everyone: 'on for everyone',
+    nobody: 'reaches nobody',
   }[why];
-  return html`<span class="mark"><span aria-hidden="true">⚑</span> Left over: ${text} since ${isExact ? '' : 'before '}${timeOf(since, now)}</span>`;
+  return html`<span class="mark"><span aria-hidden="true">⚑</span> Left over: ${text} for ${isExact ? '' : 'more than '}${spanSince(since, now)}</span>`;
 }
 
 function reachOf({ percentage: share }: Feature, standing: Standing, now: number): Html {
   const { state, percentage, text } = standing;
   if (state === 'off') return html`<span class="off">${text}</span>${barOf(0, 'off')}`;
-  return html`<span>${text}</span>${
+  return html`<span class="level"><span>${text}</span>${
     state === 'ramping' && typeof share !== 'number' ? rampLineOf(share, now) : ''
-  }${barOf(percentage)}`;
+  }</span>${barOf(percentage)}`;
 }
 
 function besideOf(

@@ -12,6 +12,12 @@ export function timeOf(at: number, now: number): Html {
   return html`<time datetime="${iso}" title="${dateOf(at)}">${agoOf(at, now)}</time>`;
 }
 
+/** `44 days`, and since when exactly. */
+export function spanSince(at: number, now: number): Html {
+  const iso = new Date(at).toISOString();
+  return html`<time datetime="${iso}" title="since ${dateOf(at)}">${spanOf(now - at)}</time>`;
+}
+
 /** `21 Nov 2026, 14:03 UTC`. */
 export function dateOf(at: number): string {
   if (!Number.isFinite(at) || Math.abs(at) > 8.64e15) return 'no known time';

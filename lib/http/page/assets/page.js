@@ -8,12 +8,19 @@ const live = document.getElementById('live');
 
 /** Said once to those who don't look, and shown to those who do. */
 function say(text, withReload = false) {
+  live.className = 'live';
   live.textContent = text;
   if (!withReload) return;
   const link = document.createElement('a');
   link.href = location.href.replace(/#.*/, '');
   link.textContent = 'Load the page again';
   live.append(' ', link);
+}
+
+/** Said to those who don't look, where others see it. */
+function whisper(text) {
+  live.className = 'hidden';
+  live.textContent = text;
 }
 
 /** Calls after a pause, and only for the last of several calls. */
@@ -45,7 +52,7 @@ function pages() {
 /** The list narrows while one types. */
 function filterWhileTyping(form) {
   const load = pages();
-  const narrow = calmed(150, async () => {
+  const narrow = async (isAsked = true) => {
     const query = new URLSearchParams(new FormData(form));
     for (const [name, value] of [...query]) if (value === '') query.delete(name);
     const url = `${form.action}${query.size > 0 ? `?${query}` : ''}`;
@@ -53,15 +60,14 @@ function filterWhileTyping(form) {
     const list = page?.getElementById('list');
     if (!list) return;
     document.getElementById('list').replaceWith(document.adoptNode(list));
+    if (!isAsked) return;
     history.replaceState(null, '', url);
-    say(document.getElementById('found').textContent);
-    setTimeout(() => {
-      live.textContent = '';
-    }, 1500);
-  });
-  form.addEventListener('input', narrow);
+    whisper(document.getElementById('found').textContent);
+  };
+  const later = calmed(150, narrow);
+  form.addEventListener('input', () => later());
   // What the first page did not wait for.
-  if (document.querySelector('[data-pending]')) setTimeout(narrow, 1_500);
+  if (document.querySelector('[data-pending]')) setTimeout(narrow, 1_500, false);
 }
 
 /** Shows in a form what its answer would be. */
