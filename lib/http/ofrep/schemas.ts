@@ -61,7 +61,7 @@ export const BulkEvaluationFailure = define(
 
 const EventStream = z.strictObject({
   type: z.literal('sse'),
-  endpoint: z.strictObject({ requestUri: z.string().startsWith('/') }),
+  endpoint: z.strictObject({ requestUri: z.string().regex(/^\//) }),
 });
 
 export const BulkEvaluation = define(
