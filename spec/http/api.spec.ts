@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { type Client, clientOf } from './client.js';
+import { type Client, clientOf, TOKENS } from './client.js';
 
 let api: Client;
 /** Of all clients of this file: which operations have answered. */
@@ -477,6 +477,21 @@ describe('health', () => {
     expect([status, body]).toEqual([200, { state: 'ready', ageMs: 0 }]);
     await api.rollout.close();
     expect((await api.ask('GET /health')).body.state).toBe('closed');
+  });
+});
+
+describe('evaluations by the protocol of OpenFeature', () => {
+  it('are there, one or all, and where to listen for changes', async () => {
+    await api.rollout.addFeature('chat', { percentage: 100 });
+    const body = { context: { targetingKey: 'ann' } };
+    const options = { body, token: TOKENS.evaluate };
+    const one = await api.ask('POST /ofrep/v1/evaluate/flags/chat', options);
+    expect(one.body).toMatchObject({ key: 'chat', value: true });
+    const all = await api.ask('POST /ofrep/v1/evaluate/flags', options);
+    expect(all.body.flags).toEqual([one.body]);
+    const [{ endpoint }] = all.body.eventStreams;
+    expect((await api.ask(`HEAD ${endpoint.requestUri}`, { token: undefined })).status).toBe(200);
+    expect((await api.ask('HEAD /ofrep/v1/events', { token: undefined })).status).toBe(401);
   });
 });
 

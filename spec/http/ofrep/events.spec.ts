@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ChangeEvent, HealthEvent, Source } from '../../../lib/backends/backend.js';
 import { EventStreams } from '../../../lib/http/ofrep/event-streams.js';
 import { MemoryBackend, ReplicaBackend, Rollout } from '../../../lib/index.js';
 import { Listening } from './listening.js';
@@ -38,6 +39,23 @@ async function offered(service: Service, headers: object = BEARER): Promise<stri
 
 const pathOf = async (service: Service, headers?: object) =>
   (await offered(service, headers)) as string;
+
+/** As one over a network: its connections break, and are there again. */
+function interrupted() {
+  const backend = new MemoryBackend();
+  const told: { changes?: (event: undefined) => void; health?: (event: HealthEvent) => void } = {};
+  const source: Source = Object.assign(Object.create(backend) as MemoryBackend, {
+    subscribe: (listener: (event: ChangeEvent | undefined) => void) => {
+      told.changes = listener;
+      return () => {};
+    },
+    watch: (listener: (event: HealthEvent) => void) => {
+      told.health = listener;
+      return () => {};
+    },
+  });
+  return { source, told, health: () => backend.health() };
+}
 
 describe('an event stream', () => {
   it('tells once of changes that come together, of features and of users', async () => {
@@ -83,13 +101,13 @@ describe('an event stream', () => {
   });
 
   it('tells where changes may have gone unheard', async () => {
-    const service = await serving();
+    const { source, told, health } = interrupted();
+    const service = await serving({}, new Rollout(source));
     const stream = await listening(service, await pathOf(service));
-    const events = (service.rollout as unknown as { events: { emit: (name: string) => void } })
-      .events;
-    events.emit('missed');
+    await until(() => stream.id !== '');
+    told.changes?.(undefined);
     await until(() => stream.events.length === 1);
-    events.emit('recovered');
+    told.health?.({ kind: 'recovered', health: health(), cause: undefined });
     await until(() => stream.events.length === 2);
   });
 
