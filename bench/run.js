@@ -7,6 +7,7 @@ const BENCHES = [
   'check.js',
   'hanoi.js',
   'members.js',
+  'ofrep.js',
   'page.js',
   'pinned.js',
   'population.js',

@@ -13,7 +13,7 @@ export class FlagSet {
 
   /**
    * Names what is told, and `more` that goes with it: the same as long as every answer is, whatever
-   * has changed or what time it is. A third of the cost of the answer itself, which a 304 leaves out.
+   * has changed and what time it is. It is made of digests that are kept, so that a 304 needs no text.
    */
   etag(more: string): string {
     const { evaluations } = this;
