@@ -13,6 +13,7 @@ import * as promClient from 'prom-client';
 import * as hanoiFile from '../lib/backends/file/index.js';
 import * as hanoiHttpSource from '../lib/backends/http-source/index.js';
 import * as hanoiRedis from '../lib/backends/redis/index.js';
+import * as hanoiHttp from '../lib/http/index.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
 import * as hanoiMetrics from '../lib/metrics/index.js';
@@ -67,6 +68,7 @@ describe.each(PAGES)('%s', (page) => {
     const modules: Record<string, unknown> = {
       hanoi,
       'hanoi/file': hanoiFile,
+      'hanoi/http': hanoiHttp,
       'hanoi/http-source': hanoiHttpSource,
       'hanoi/import': hanoiImport,
       'hanoi/metrics': hanoiMetrics,
