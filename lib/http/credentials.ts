@@ -1,4 +1,4 @@
-import * as crypto from 'node:crypto';
+import crypto from 'node:crypto';
 import { parseActor } from '../current-actor.js';
 import { invalid, refuseUnknownOptions } from '../errors.js';
 

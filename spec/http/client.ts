@@ -55,8 +55,10 @@ export class Client {
       ...(body !== undefined && { body: raw ? (body as string) : JSON.stringify(body) }),
     });
     const response = await this.handler.fetch(request, { address });
-    const text = await response.text();
     const { status, headers } = response;
+    const isEndless = headers.get('content-type') === 'text/event-stream';
+    if (isEndless) await response.body?.cancel();
+    const text = isEndless ? '' : await response.text();
     this.contract.check(method, path, { status, headers, text });
     const isJson = /json$/.test(headers.get('content-type') ?? '') && text !== '';
     return { status, headers, text, body: isJson ? JSON.parse(text) : undefined };

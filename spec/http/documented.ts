@@ -91,6 +91,7 @@ export class Contract {
     }
     const type = answered.headers.get('content-type') ?? '';
     if (content[type] === undefined) throw new Error(`${asked} is not documented as ${type}`);
+    if (type === 'text/event-stream') return;
     const place = `${at}/responses/${answered.status}/content/${pointed(type)}/schema`;
     this.valid(asked, place, answered.text);
   }

@@ -166,6 +166,8 @@ describe('whatever is asked', () => {
   it('is refused, and changes nothing, where its query says what is not known', async () => {
     for (const { method, path, operation } of operations) {
       if (operation.operationId === 'health') continue;
+      // Providers send what they are told to, besides what the protocol knows.
+      if (path.startsWith('/ofrep/v1/evaluate/')) continue;
       const body = bodyOf(operation);
       const sent = body && fc.sample(values.of(body), { seed: SEED, numRuns: 1 })[0];
       const at = path.replaceAll(/{\w+}/g, 'chat');

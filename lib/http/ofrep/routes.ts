@@ -80,7 +80,7 @@ export function ofrepRoutes(gate: Gate, streams: EventStreams): Routes {
       handle: async ({ caller, query, request, arrival, until }) => {
         const headers = {
           'content-type': 'text/event-stream',
-          'cache-control': 'private, no-store, no-transform',
+          'cache-control': 'no-store, no-transform',
           'x-accel-buffering': 'no',
         };
         if (request.method === 'HEAD') return { headers };
