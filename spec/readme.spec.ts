@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import * as http from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as timers from 'node:timers/promises';
@@ -82,6 +83,7 @@ describe.each(PAGES)('%s', (page) => {
       ioredis,
       koa: Koa,
       '@openfeature/server-sdk': openfeature,
+      'node:http': http,
       'node:timers/promises': timers,
       'prom-client': promClient,
     };

@@ -217,7 +217,9 @@ describe.each(MODES)('%s', (_, options) => {
     await button(page, 'Add the pattern').click();
     await page.locator('#patterns code', { hasText: '/^beta-/' }).waitFor();
     expect(await rollout.isEnabled('chat', 'beta-1')).toBe(true);
-    await button(page, /Remove the pattern/).click();
+    await page.locator('#patterns summary', { hasText: 'Remove' }).click();
+    await page.locator('#pattern-0-note').fill('Not any more');
+    await button(page, 'Remove the pattern').click();
     await page.locator('#saved').waitFor();
     expect((await rollout.get('chat'))?.patterns).toEqual([]);
   });
@@ -254,16 +256,24 @@ describe.each(MODES)('%s', (_, options) => {
     await page.locator('#saved').waitFor();
     const ids = async () => (await rollout.get('chat'))?.rules.map(({ id }) => id);
     expect(await ids()).toEqual(['pro', 'con']);
-    await button(page, 'Up the rule con').click();
+    await page.locator('#rules summary', { hasText: 'Edit the rule con' }).click();
+    await button(page, 'Move up').click();
     await page.locator('#saved').waitFor();
     expect(await ids()).toEqual(['con', 'pro']);
     await page.locator('#rules summary', { hasText: 'Edit the rule pro' }).click();
     await page.locator('#rule-1-json').fill(rule('pro', 'startsWith'));
     await button(page, 'Save the rule').click();
     await page.getByText('plan starts with "pro"').first().waitFor();
-    await button(page, 'Remove the rule con').click();
+    await page.locator('#rules summary', { hasText: 'Edit the rule con' }).click();
+    await page.locator('#rule-0-note').fill('Too wide');
+    await page
+      .locator('#rules li')
+      .first()
+      .getByRole('button', { name: 'Remove the rule' })
+      .click();
     await page.locator('#saved').waitFor();
     expect(await ids()).toEqual(['pro']);
+    expect((await rollout.history('chat'))[0]?.note).toBe('Too wide');
   });
 
   it('edits groups, overrides, variants, what is required, and what is noted', async () => {

@@ -144,7 +144,7 @@ const PAGES: readonly (readonly [title: string, come: (page: Page) => Promise<un
     'a pattern',
     async (page) => {
       await page.goto(given.site.feature('chat'));
-      await page.locator('#patterns summary').click();
+      await page.locator('#patterns summary').last().click();
       await page.locator('#pattern-source').fill('^b');
       await page.locator('#pattern-ids').fill('a\nb');
       await page.getByRole('button', { name: 'Try it' }).click();

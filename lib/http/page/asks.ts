@@ -245,14 +245,20 @@ async function listedPart(visit: Visit, feature: Feature, id: string): Promise<H
         : 'It is not let in by name';
   return html`<p>${text}${isExcluded ? ', and it is excluded.' : '.'}</p>${
     visit.canWrite
-      ? html`<div class="tools">${itemForm(visit, feature, { ids: id }, [
-          isListed
-            ? button('unregister', 'Take it out', 'secondary')
-            : button('register', 'Let it in by name', 'secondary'),
-          isExcluded
-            ? button('unexclude', 'No longer exclude it', 'secondary')
-            : button('exclude', 'Exclude it', 'secondary'),
-        ])}</div>`
+      ? itemForm(
+          visit,
+          feature,
+          { ids: id },
+          [
+            isListed
+              ? button('unregister', 'Take it out', 'secondary')
+              : button('register', 'Let it in by name', 'secondary'),
+            isExcluded
+              ? button('unexclude', 'No longer exclude it', 'secondary')
+              : button('exclude', 'Exclude it', 'secondary'),
+          ],
+          'listed',
+        )
       : ''
   }`;
 }

@@ -34,7 +34,7 @@ export function sharesBarOf(
   const parts = shares.map(({ weight }, at) => {
     const width = (100 * weight) / total;
     // A gap between neighbours, so that it is not colour alone that tells them apart.
-    const gap = from + width < 99.9 ? Math.min(0.6, width / 2) : 0;
+    const gap = from + width < 99.9 ? Math.min(0.4, width / 2) : 0;
     const part = html`<rect class="share-${kinds[at] ?? 0}" x="${rounded(from)}" width="${rounded(width - gap)}" height="6"/>`;
     from += width;
     return part;

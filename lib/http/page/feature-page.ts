@@ -110,7 +110,7 @@ function savedNote({ visit, feature, changes }: Told): Html {
   }
   return html`<div class="notice good" role="status" id="saved" tabindex="-1"><p><strong>Saved</strong></p>${changeOf(visit, own)}${
     visit.canWrite && own.kind !== 'created'
-      ? itemForm(visit, feature, { change: own.id }, button('undo', 'Undo', 'secondary'))
+      ? itemForm(visit, feature, { change: own.id }, button('undo', 'Undo', 'secondary'), 'undo')
       : ''
   }</div>`;
 }
@@ -212,28 +212,19 @@ function rulesPart({ visit, feature }: Told): Html {
   return html`${
     rules.length === 0
       ? html`<p>There are none. A rule decides by attributes, segments or groups, before the percentage.</p>`
-      : html`<ol class="rules">${rules.map((rule, at) => {
+      : html`<ol class="rules">${rules.map((rule) => {
           const { id, description, when, serve, percentage, from, until, sticky } = rule;
           return html`<li><p class="rule"><span class="quiet">If</span> <span dir="auto">${conditionText(when)}</span> <span class="quiet">then</span> <strong dir="auto">${serveText(serve)}</strong>${percentage === undefined ? '' : html`, for ${shareText(percentage)} of them`}${from === undefined ? '' : html`, from ${dateOf(Date.parse(from))}`}${until === undefined ? '' : html`, until ${dateOf(Date.parse(until))}`}${sticky ? ', kept once used' : ''}</p>
 <p class="quiet"><code dir="auto">${id}</code>${description === undefined ? '' : html` <span dir="auto">${description}</span>`}</p>${
             visit.canWrite
-              ? html`<div class="tools">${itemForm(visit, feature, { rule: id }, [
-                  ...(at > 0 ? [ruleButton('rule-up', 'Up', id)] : []),
-                  ...(at < rules.length - 1 ? [ruleButton('rule-down', 'Down', id)] : []),
-                  ruleButton('rule-remove', 'Remove', id),
-                ])}</div>${editorOf(html`Edit <span class="hidden">the rule ${named(id)}</span>`, ruleEditor(visit, feature, rule))}`
+              ? editorOf(
+                  html`Edit <span class="hidden">the rule ${named(id)}</span>`,
+                  ruleEditor(visit, feature, rule),
+                )
               : ''
           }</li>`;
         })}</ol>`
   }${visit.canWrite ? editorOf('Add a rule', ruleEditor(visit, feature)) : ''}`;
-}
-
-function ruleButton(action: string, text: string, id: string): Html {
-  return button(
-    action,
-    html`${text}<span class="hidden"> the rule ${named(id)}</span>`,
-    'secondary',
-  );
 }
 
 function patternsPart({ visit, feature }: Told): Html {
@@ -242,17 +233,17 @@ function patternsPart({ visit, feature }: Told): Html {
     patterns.length === 0
       ? html`<p>There are none. A pattern lets in every id that it matches.</p>`
       : html`<ul class="items">${patterns.map(
-          ({ source, flags }) =>
+          ({ source, flags }, at) =>
             html`<li><code dir="auto">${patternText({ source, flags })}</code>${
               visit.canWrite
-                ? itemForm(
-                    visit,
-                    feature,
-                    { source, flags },
-                    button(
-                      'pattern-remove',
-                      html`Remove<span class="hidden"> the pattern ${patternText({ source, flags })}</span>`,
-                      'secondary',
+                ? editorOf(
+                    html`Remove<span class="hidden"> the pattern ${patternText({ source, flags })}</span>`,
+                    itemForm(
+                      visit,
+                      feature,
+                      { source, flags },
+                      button('pattern-remove', 'Remove the pattern', 'danger'),
+                      `pattern-${at}`,
                     ),
                   )
                 : ''

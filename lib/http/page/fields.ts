@@ -5,6 +5,15 @@ import { Refusal } from '../problem.js';
 
 const MOST_FIELDS = 500;
 
+/** Of all the forms; those with a number are of the rows of variants. */
+const KNOWN = new Set(
+  (
+    'form nonce id revision note do over overIds percentage to from by steps ids source flags rule ' +
+    'json group serve otherwise off bucketing subjectKey change typed alone subject secret next ' +
+    'name description owner variants'
+  ).split(' '),
+);
+
 /** What a form says, by the names of its fields; each comes once. */
 export class Fields {
   static readonly none: Fields = new Fields(new Map());
@@ -65,7 +74,7 @@ export class Fields {
   /** Names what is asked: the same of the same form with the same text. */
   digest(): string {
     const hash = createHash('sha256');
-    for (const entry of this.values) hash.update(JSON.stringify(entry));
+    for (const entry of [...this.values].sort()) hash.update(JSON.stringify(entry));
     return hash.digest('base64url');
   }
 }
@@ -86,6 +95,9 @@ export async function readFields(
   )) {
     if (values.has(name)) {
       throw new Refusal('INVALID_REQUEST', `The field ${JSON.stringify(name)} comes twice.`);
+    }
+    if (!KNOWN.has(name) && !/^(name|weight|value)\d{1,3}$/.test(name)) {
+      throw new Refusal('INVALID_REQUEST', `There is no field ${JSON.stringify(name)} here.`);
     }
     if (values.size === MOST_FIELDS) {
       throw new Refusal('INVALID_REQUEST', `There are more than ${MOST_FIELDS} fields.`);

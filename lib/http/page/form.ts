@@ -113,7 +113,7 @@ export function selectOf(options: SelectOptions): Html {
 
 /** What can be changed, under its heading: shut until it is wanted. */
 export function editorOf(title: Html | string, body: Html, isOpen: boolean = false): Html {
-  return html`<details class="edit"${isOpen ? html` open` : ''}><summary>${title}</summary>${body}</details>`;
+  return html`<details class="edit"${isOpen ? html` open data-open` : ''}><summary>${title}</summary>${body}</details>`;
 }
 
 /** As it is edited. */

@@ -32,15 +32,20 @@ export function defaultAudience({ bucketing }: Feature): string {
 }
 
 /** The choice of those over whom a preview goes. */
-export function audienceOf(key: string, feature: Feature, fields?: Fields): Html {
+export function audienceOf(
+  key: string,
+  feature: Feature,
+  fields?: Fields,
+  before: Html = '',
+): Html {
   const ids = fields?.raw('overIds') ?? '';
-  return html`${selectOf({
+  return html`<div class="row">${before}${selectOf({
     key,
     name: 'over',
     label: 'Preview over',
     value: fields?.raw('over') ?? defaultAudience(feature),
     choices: AUDIENCES,
-  })}${editorOf(
+  })}</div>${editorOf(
     'Ids of your own',
     fieldOf({
       key,
@@ -70,20 +75,28 @@ export const switchForm: Form = (visit, feature, draft) =>
 
 export const percentageForm: Form = (visit, feature, draft) => {
   const { percentage: share } = feature;
-  const present = typeof share === 'number' ? share : percentageAt(compileRamp(share), visit.now);
+  const present =
+    typeof share === 'number'
+      ? share
+      : Number(percentageAt(compileRamp(share), visit.now).toFixed(1));
   return formOf(visit, feature, {
     part: '/preview',
     live: 'percentage',
     className: 'percentage',
-    body: html`<div class="row">${fieldOf({
-      key: 'percentage',
-      name: 'percentage',
-      label: 'Percentage',
-      value: String(Math.round(present * 10_000) / 10_000),
-      inputMode: 'decimal',
-      draft,
-      className: 'short',
-    })}</div>${audienceOf('percentage', feature, draft?.fields)}<div class="outcome" data-outcome aria-live="polite"></div>`,
+    body: html`${audienceOf(
+      'percentage',
+      feature,
+      draft?.fields,
+      fieldOf({
+        key: 'percentage',
+        name: 'percentage',
+        label: 'Percentage',
+        value: String(present),
+        inputMode: 'decimal',
+        draft,
+        className: 'short',
+      }),
+    )}<div class="outcome" data-outcome aria-live="polite"></div>`,
     buttons: html`<button name="do" value="percentage">Preview the change</button>`,
   });
 };
@@ -202,10 +215,22 @@ export function ruleEditor(visit: Visit, feature: Feature, rule?: Rule, draft?: 
     buttons: [
       button('rule-save', rule === undefined ? 'Add the rule' : 'Save the rule'),
       previewButton(visit, feature, 'rule-save'),
+      ...(rule === undefined ? [] : placeButtons(feature, rule)),
     ],
     noteFor: key,
     draft,
   });
+}
+
+/** Among those that are no overrides, which come first. */
+function placeButtons({ rules }: Feature, rule: Rule): Html[] {
+  const others = rules.filter((each) => !isOverride(each));
+  const at = others.indexOf(rule);
+  return [
+    ...(at > 0 ? [button('rule-up', 'Move up', 'secondary')] : []),
+    ...(at !== -1 && at < others.length - 1 ? [button('rule-down', 'Move down', 'secondary')] : []),
+    button('rule-remove', 'Remove the rule', 'danger'),
+  ];
 }
 
 export const groupsForm: Form = (visit, feature, draft) =>
@@ -355,18 +380,20 @@ export function changeForm(
   });
 }
 
-/** For one item of a list: a small button beside it. */
+/** Of one item of a list. */
 export function itemForm(
   visit: Visit,
   feature: Feature,
   fields: { readonly [name: string]: string },
   buttons: Html | readonly Html[],
+  noteFor: string,
 ): Html {
   return formOf(visit, feature, {
     body: Object.entries(fields).map(
       ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
     ),
     buttons,
+    noteFor,
     className: 'item',
   });
 }

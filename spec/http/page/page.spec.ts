@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { MemoryBackend } from '../../../lib/backends/memory.js';
+import { HanoiError } from '../../../lib/errors.js';
 import { createHandler, type HttpHandler, type HttpOptions } from '../../../lib/http/index.js';
 import { Rollout } from '../../../lib/rollout.js';
 
@@ -190,6 +191,7 @@ describe('a form of the page', () => {
     ['as JSON', {}, { 'content-type': 'application/json' }, 415],
     ['as text', {}, { 'content-type': 'text/plain' }, 415],
     ['that is too large', { note: 'x'.repeat(70_000) }, {}, 413],
+    ['with a field that it has not', { enabled: 'true' }, {}, 400],
     ['that says nothing', { do: '' }, {}, 400],
     ['that asks for what an object has', { do: 'constructor' }, {}, 400],
     ['of another state', { revision: '7' }, {}, 409],
@@ -262,6 +264,31 @@ describe('a form of the page', () => {
       expect(status).toBe(303);
     }
     expect(await rollout.history('chat')).toHaveLength(2);
+  });
+
+  it('can be sent again where nobody knows whether it was written', async () => {
+    class Torn extends MemoryBackend {
+      isTorn: boolean = false;
+
+      override async write(...args: Parameters<MemoryBackend['write']>) {
+        const written = await super.write(...args);
+        if (!this.isTorn) return written;
+        this.isTorn = false;
+        throw new HanoiError('OUTCOME_UNKNOWN', 'The reply was cut.', { requestId: 'x' });
+      }
+    }
+    const backend = new Torn();
+    const { visitor, rollout } = given({}, backend);
+    await rollout.addFeature('chat');
+    await visitor.signIn(ADMIN);
+    await visitor.get('/feature?name=chat');
+    backend.isTorn = true;
+    const fields = { do: 'disable', note: 'Errors' };
+    const { status } = await visitor.post('/feature?name=chat', fields);
+    expect(status).toBe(503);
+    expect(visitor.text).toContain('To send it again is safe');
+    expect((await visitor.post('/feature?name=chat', fields)).status).toBe(303);
+    expect((await rollout.history('chat')).map(({ kind }) => kind)).toEqual(['updated', 'created']);
   });
 
   it.each([

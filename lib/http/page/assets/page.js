@@ -118,14 +118,11 @@ function isBusy(part) {
   )) {
     if (field.value !== field.defaultValue) return true;
   }
-  for (const option of part.querySelectorAll('option')) {
-    if (option.selected !== option.defaultSelected && option.parentElement.value !== '') {
-      if (![...option.parentElement.options].every((each) => !each.defaultSelected)) return true;
-    }
+  for (const { options, value } of part.querySelectorAll('select')) {
+    const usual = [...options].find((each) => each.defaultSelected) ?? options[0];
+    if (value !== usual?.value) return true;
   }
-  return [...part.querySelectorAll('details')].some(
-    (each) => each.open && each.querySelector('form'),
-  );
+  return part.querySelector('details[open]:not([data-open]) form') !== null;
 }
 
 /** Brings what another person has changed into the page, where nobody is at work. */
@@ -134,9 +131,10 @@ function follow() {
   const refresh = calmed(300, async () => {
     const page = await load(location.href);
     const last = page?.getElementById('last-change');
-    if (!page || !last) return say('This feature was changed, or removed.', true);
     const before = document.getElementById('last-change');
-    if (before?.dataset.change === last.dataset.change) return undefined;
+    if (!page || !before) return undefined;
+    if (!last) return say('This feature was removed.', true);
+    if (before.dataset.change === last.dataset.change) return undefined;
     const parts = [...document.querySelectorAll('[data-part]')];
     const who = last.dataset.who;
     // The forms of all parts name the state that they show: some of each would be stale.
@@ -153,8 +151,7 @@ function follow() {
     say(`${who} changed this. The page shows it.`);
     return undefined;
   });
-  const stream = new EventSource(events);
-  stream.addEventListener('change', ({ data }) => {
+  const heard = ({ data }) => {
     const { of, name } = JSON.parse(data);
     if (of === 'feature' && name === about) {
       if (document.querySelector('[data-part]')) refresh();
@@ -162,9 +159,24 @@ function follow() {
     } else if (about === undefined && document.getElementById('list')) {
       say(`${name} was changed.`, true);
     }
+  };
+  // Browsers have few connections to one host: those that nobody looks at need none.
+  let stream;
+  const listen = () => {
+    stream?.close();
+    stream = undefined;
+    if (document.hidden) return;
+    stream = new EventSource(events);
+    stream.addEventListener('change', heard);
+  };
+  listen();
+  addEventListener('pagehide', () => stream?.close());
+  addEventListener('pageshow', ({ persisted }) => persisted && listen());
+  document.addEventListener('visibilitychange', () => {
+    listen();
+    // What came while nobody listened.
+    if (!document.hidden && about !== undefined) refresh();
   });
-  // Kept pages would hold a connection each.
-  addEventListener('pagehide', () => stream.close());
 }
 
 function enhance(root) {
@@ -183,6 +195,3 @@ enhance(document);
 // Where something was refused, or saved, that comes first.
 document.querySelector('#error, #saved')?.focus();
 if (events) follow();
-addEventListener('pageshow', ({ persisted }) => {
-  if (persisted) location.reload();
-});
