@@ -28,7 +28,7 @@ export async function refusedPage(visit: Visit, refused: Refused): Promise<Respo
   const { problem, action, feature, isStale, isOpen } = refused;
   const { base, fields } = visit;
   const mistake = isStale
-    ? { message: `It has changed since you looked at it, so nothing was saved.` }
+    ? { message: 'It has changed since you looked at it, so nothing was saved.' }
     : mistakeOf(problem, action, visit);
   const meanwhile = isStale ? await changesSince(visit, feature) : undefined;
   const again = isOpen ? sameForm(visit) : visit;
@@ -37,11 +37,11 @@ export async function refusedPage(visit: Visit, refused: Refused): Promise<Respo
     : feature;
   const body = html`<nav class="crumbs" aria-label="Where you are"><a href="${base}/">Features</a> <span aria-hidden="true">/</span> <a href="${featureUrl(visit, feature.name)}">${named(feature.name)}</a> <span aria-hidden="true">/</span></nav>
 <h1>${action.title}: not saved</h1>
-${errorSummaryOf(isStale ? 'Somebody else was faster' : 'It was refused', mistake)}
+${errorSummaryOf(isStale ? 'It has changed meanwhile' : 'It was refused', mistake)}
 ${
   meanwhile === undefined
     ? ''
-    : html`<h2>What has changed meanwhile</h2>${
+    : html`<h2>Who has changed what</h2>${
         meanwhile.length === 0
           ? html`<p>The history does not tell. <a href="${featureUrl(visit, feature.name)}">Look at it again</a>.</p>`
           : changesOf(visit, meanwhile)
