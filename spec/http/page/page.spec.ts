@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import express from 'express';
 import { MemoryBackend } from '../../../lib/backends/memory.js';
 import { HanoiError } from '../../../lib/errors.js';
 import { createHandler, type HttpHandler, type HttpOptions } from '../../../lib/http/index.js';
@@ -306,6 +307,60 @@ describe('a form of the page', () => {
     }
     expect((await rollout.log()).length).toBe(1);
   });
+
+  it('lets in no user where what it shows has changed', async () => {
+    const { visitor, rollout } = given();
+    await rollout.addFeature('chat');
+    await visitor.signIn(ADMIN);
+    await visitor.get('/feature?name=chat');
+    await rollout.as('bea').setPercentage('chat', 3);
+    const { status } = await visitor.post('/feature?name=chat', { do: 'register', ids: 'cid' });
+    expect(status).toBe(409);
+    expect(visitor.text).toMatch(/<bdi>bea<\/bdi>.*changed it.*\ncid<\/textarea>/s);
+    expect(await rollout.countMembers('chat')).toBe(0);
+    expect((await visitor.post('/feature?name=chat', { do: 'register', ids: 'cid' })).status).toBe(
+      303,
+    );
+    expect(await rollout.countMembers('chat')).toBe(1);
+  });
+
+  it.each([true, false])(
+    'is taken behind a body parser of Express (extended: %s)',
+    async (extended) => {
+      const { rollout, handler } = given();
+      await rollout.addFeature('a/b & c', { variants: ['x'] });
+      const app = express();
+      app.use(express.json(), express.urlencoded({ extended }));
+      app.use('/flags', handler.node);
+      const server = createServer(app);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      try {
+        const { port } = server.address() as AddressInfo;
+        const url = `http://127.0.0.1:${port}/flags/feature?name=${encodeURIComponent('a/b & c')}`;
+        const headers = { authorization: `Bearer ${ADMIN}` };
+        const page = await fetch(url, { headers });
+        const text = await page.text();
+        expect(text).toContain('src="/flags/assets/page.js?v=');
+        const [cookie = ''] = page.headers.getSetCookie().map((each) => each.split(';')[0]);
+        const hidden = ['form', 'nonce', 'id', 'revision'].map(
+          (name) =>
+            [name, new RegExp(`name="${name}" value="([^"]*)"`).exec(text)?.[1] ?? ''] as const,
+        );
+        const rest = { do: 'data', json: '{"a": "ü&=+%\\n[b]"}', note: 'two\nlines' };
+        const response = await fetch(url, {
+          method: 'POST',
+          headers: { ...headers, cookie },
+          body: new URLSearchParams({ ...Object.fromEntries(hidden), ...rest }),
+          redirect: 'manual',
+        });
+        expect(response.status).toBe(303);
+        expect((await rollout.get('a/b & c'))?.data).toEqual({ a: 'ü&=+%\n[b]' });
+      } finally {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      }
+    },
+  );
 
   it('reaches no document that is stored beside the features', async () => {
     const { visitor, rollout } = given();
