@@ -64,7 +64,7 @@ export function nodeBridge(
     if (isCut) {
       message[BASE] = baseOf(originalUrl, url ?? '');
       message.url = originalUrl;
-    } else if (originalUrl !== undefined) message[BASE] = '';
+    }
     void listener(request, response);
     if (isCut) message.url = url;
   };

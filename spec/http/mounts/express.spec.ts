@@ -50,6 +50,11 @@ describe('Express 5', () => {
       app.use(express.text({ type: '*/*' }));
     }),
   });
+  itServes('Express 5, under a path that the handler is told', {
+    path: '/flags',
+    options: { basePath: '/flags' },
+    mount: ({ node }) => listening(createServer(express().use(node)).listen(0, '127.0.0.1')),
+  });
   itServes('Express 5, in a router within a router', {
     path: '/a/b',
     mount: ({ node }) => {
