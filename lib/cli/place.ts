@@ -172,6 +172,7 @@ export async function clientOf(place: RedisPlace): Promise<Redis | Cluster> {
       { cause },
     );
   });
+  const { isOfSelect } = await import('../backends/redis/connection.js');
   const { nodes, isSecure, username, password, db, sentinel, isCluster } = place;
   const [first] = nodes;
   const login: RedisOptions = {
@@ -199,8 +200,11 @@ export async function clientOf(place: RedisPlace): Promise<Redis | Cluster> {
       ...{ sentinels: [...nodes], name: sentinel },
     });
   } else client = new Redis({ ...lazily, ...login, ...first, db });
-  // What goes wrong shows in what was asked.
-  client.on('error', () => {});
+  // What goes wrong shows in what was asked, but for a database that is refused: ioredis would go on
+  // in another one.
+  client.on('error', (error) => {
+    if (isOfSelect(error)) client.disconnect();
+  });
   return client;
 }
 

@@ -42,6 +42,26 @@ async function beside<Result>(task: (rollout: Rollout) => Promise<Result>): Prom
 const kinds = (findings: readonly Finding[]) => findings.map(({ kind }) => kind).sort();
 
 describe('the command line on Redis', () => {
+  it('goes to no other database than the one that is named', async () => {
+    const missing = `${redis.server.url}/99?namespace=${namespace}`;
+    for (const args of [['list'], ['add', 'chat'], ['doctor']]) {
+      const { code, message } = await failure(...args, '-u', missing, '--timeout', '400');
+      expect([args[0], code]).toEqual([
+        args[0],
+        args[0] === 'add' ? 'NOT_APPLIED' : 'STORE_DENIED',
+      ]);
+      expect(message).toContain("can't be used. The server has no such database.");
+    }
+    expect(await json('list', '-u', url)).toEqual({ features: [], unreadable: [] });
+    // The client that imports is its own.
+    await client.set('rollout:chat', '100|||{}');
+    await client.set('rollout:__features__', 'chat');
+    const gem = ['--from', 'rollout-gem', '--namespace', 'rollout', '--dry-run'];
+    expect(await failure('import', `${redis.server.url}/99`, ...gem, '-u', url)).toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    });
+  });
+
   it('works where the app does', async () => {
     await beside(async (rollout) => {
       await rollout.addFeature('chat', { percentage: 20 });

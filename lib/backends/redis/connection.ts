@@ -74,6 +74,8 @@ const FAIL_FAST_NODE = {
  */
 const LONGEST_SILENCE_MS = 250;
 
+const UNREACHED = 'Redis was not reached.';
+
 /** Timers fire up to a ms early, and the server's clock is read in whole ms. */
 const EARLY_MS = 5;
 
@@ -124,7 +126,16 @@ export class Connection {
     this.wake();
   };
   private readonly onError = (error: unknown) => {
-    this.lastProblem = storeError(error);
+    if (isOfSelect(error)) {
+      this.lastProblem = misplaced(error);
+      // ioredis would go on in database 0, which is another place.
+      if (!this.isLive) (this.client as Redis).disconnect(true);
+      return;
+    }
+    const problem = storeError(error);
+    // What follows from that, as from others, gives no reason.
+    if (problem.message !== UNREACHED) this.lastProblem = problem;
+    else this.lastProblem ??= problem;
   };
 
   /**
@@ -394,6 +405,17 @@ export function keyPrefixOf(app: Redis | Cluster): string {
   return String(app.options.keyPrefix ?? '');
 }
 
+/** Whether it is the refusal of the database that the client's `db` names; of ioredis's errors. */
+export function isOfSelect(error: unknown): boolean {
+  return (error as { command?: { name?: string } }).command?.name === 'select';
+}
+
+function misplaced(error: unknown): HanoiError {
+  const { code, message } = storeError(error);
+  const why = code === 'STORE_DENIED' ? message : 'The server has no such database.';
+  return new HanoiError('STORE_DENIED', `The database of \`db\` can't be used. ${why}`);
+}
+
 /** What is nothing in Lua comes as false from ioredis-mock. */
 function orNull(reply: unknown): unknown {
   return reply === false ? null : reply;
@@ -453,8 +475,8 @@ function storeError(error: unknown): HanoiError {
   const [, word] =
     /^Too many Cluster redirections\. Last error: (?:ReplyError: )?([A-Z]+) /.exec(message) ?? [];
   if (word !== undefined) return new Refusal(word);
-  const why = typeof code === 'string' ? ` (${code})` : '';
-  return new HanoiError('STORE_UNAVAILABLE', `Redis was not reached${why}.`);
+  const why = typeof code === 'string' ? `Redis was not reached (${code}).` : UNREACHED;
+  return new HanoiError('STORE_UNAVAILABLE', why);
 }
 
 interface IoredisError extends Error {

@@ -146,4 +146,27 @@ describe.each([RedisBackend, RedisSetBackend])('a %p with the README’s permiss
       cause: { code: 'STORE_TIMEOUT' },
     });
   });
+
+  it('goes to no other database where SELECT is not allowed', async () => {
+    const options = { port: redis.server.port, username: 'writer', password: 'secret', db: 1 };
+    const client = new Redis(options);
+    client.on('error', () => {});
+    const rollout = new Rollout(new Backend(client, { operationTimeoutMs: 1_000 }));
+    opened.push(
+      () => client.disconnect(),
+      () => rollout.close(),
+    );
+    await expect(rollout.addFeature('chat')).rejects.toMatchObject({
+      code: 'NOT_APPLIED',
+      cause: { code: 'STORE_DENIED', message: expect.stringContaining('NOPERM') },
+    });
+    expect(await rolloutOf('writer').get('chat')).toBeUndefined();
+    await admin.call('ACL', 'SETUSER', 'writer', '+select');
+    try {
+      await rollout.addFeature('chat');
+      expect(await rolloutOf('writer').get('chat')).toBeUndefined();
+    } finally {
+      await admin.call('ACL', 'SETUSER', 'writer', '-select');
+    }
+  });
 });
