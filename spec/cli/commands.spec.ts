@@ -692,6 +692,14 @@ describe('where it works', () => {
     expect(await failure('list', '-u', 'no/where.json')).toMatchObject({ exitCode: 2 });
   });
 
+  it('says why a file can not be written', async () => {
+    // That of its lock is too long.
+    const { code, message } = await failure('add', 'chat', '-u', `./${'x'.repeat(245)}`);
+    expect(code).toBe('NOT_APPLIED');
+    expect(message).toContain("can't be read or written (ENAMETOOLONG). Repeat it.");
+    expect(message).not.toContain('.lock');
+  });
+
   it('tells a broken file from an empty one', async () => {
     write('features.json', '{ "features": ');
     expect(await failure('list')).toMatchObject({ code: 'STORE_UNAVAILABLE', exitCode: 5 });

@@ -296,8 +296,9 @@ export class FileBackend extends StateSource<FileState> implements Backend {
         await lock.take(this.operationTimeoutMs, this.ending.signal);
       } catch (error) {
         const { aborted, reason } = this.ending.signal;
+        const cause = this.described(error as Error);
         for (const { write, reject } of all) {
-          reject(aborted ? reason : notApplied(write.name, error));
+          reject(aborted ? reason : notApplied(write.name, cause));
         }
         continue;
       }
