@@ -95,16 +95,20 @@ async function* linesOf(
   }
 }
 
-/** A JSON text, a number, or an object with an `id`. */
+/** A JSON text, a whole number, or an object with an `id` that is one. */
 function parsed(line: string, number: number): string {
   try {
     const value = JSON.parse(line) as unknown;
     const id = (value as { id?: unknown } | null)?.id ?? value;
-    if (typeof id === 'string' || typeof id === 'number') return String(id);
+    if (typeof id === 'string') return id;
+    // JSON.parse has made another number of a larger one, which is another user.
+    if (Number.isSafeInteger(id)) return String(id);
   } catch {
     // Said below.
   }
-  throw wrong(`an id, or an object with one, as JSON in line ${number}`);
+  throw wrong(
+    `an id, or an object with one, as JSON in line ${number}; a number from 2^53 on or with decimals as text`,
+  );
 }
 
 function wrong(expected: string): HanoiError {

@@ -202,6 +202,25 @@ describe('looking at features', () => {
     expect(await failure('check', 'chat', '--attributes', '[1]')).toMatchObject({ exitCode: 2 });
   });
 
+  it('asks about the number that was written', async () => {
+    const rules = [
+      {
+        id: 'one',
+        when: { attribute: 'account', op: 'equals', value: '12345678901234567891' },
+        serve: 'on',
+      },
+    ];
+    await told('add', 'chat', '--settings', JSON.stringify({ rules }));
+    const check = (account: string) => hanoi(['check', 'chat', 'ann', '-a', `account=${account}`]);
+    expect((await check('12345678901234567891')).code).toBe(0);
+    expect((await check('12345678901234567890')).code).toBe(1);
+    await told('add', 'other', '--data', 'ticket=12345678901234567891', '--data', 'size=3');
+    expect((await json('show', 'other')).feature.data).toEqual({
+      ticket: '12345678901234567891',
+      size: 3,
+    });
+  });
+
   it('explains step by step', async () => {
     await beside((rollout) =>
       rollout.addFeature('chat', {
@@ -363,6 +382,16 @@ describe('changing features', () => {
     const broken = await hanoi(['users', 'add', 'other', '--ndjson'], { input: '"ann"\nbob' });
     expect(broken).toMatchObject({ code: 2, err: expect.stringContaining('line 2') });
   });
+
+  it.each(['9007199254740993', '{"id":12345678901234567890}', '1e400', '1.5'])(
+    'lets in nobody else for the number %s',
+    async (input) => {
+      await told('add', 'chat');
+      const refused = await hanoi(['users', 'add', 'chat', '--ndjson'], { input });
+      expect(refused).toMatchObject({ code: 2, err: expect.stringContaining('as text') });
+      expect(await told('users', 'list', 'chat')).toBe('');
+    },
+  );
 
   it('refuses ids that it can not read, and says how far it came', async () => {
     await told('add', 'chat');

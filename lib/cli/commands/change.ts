@@ -5,7 +5,7 @@ import type { FeatureSettings } from '../../domain/validate.js';
 import { HanoiError, invalid } from '../../errors.js';
 import { EXIT } from '../failure.js';
 import type { Session } from '../session.js';
-import { objectOf, tellFeature } from './show.js';
+import { entryOf, objectOf, tellFeature } from './show.js';
 
 export interface AddOptions {
   readonly percentage?: number;
@@ -34,7 +34,12 @@ export async function add(session: Session, name: string, options: AddOptions): 
       ...(subjectKey !== undefined && { subjectKey }),
       ...(disabled && { enabled: false }),
       ...(data !== undefined && {
-        data: { ...(given.data as object), ...Object.fromEntries(data.map(entryOf)) } as object,
+        data: {
+          ...(given.data as object),
+          ...Object.fromEntries(
+            data.map((each) => entryOf(each, '`--data` to be like owner=checkout')),
+          ),
+        } as object,
       }),
     } as FeatureSettings,
     session.about,
@@ -144,15 +149,4 @@ function variantOf(text: string): { name: string; weight: number } {
     throw invalid('`--variant` to be like foo, or foo=3 with a weight', text);
   }
   return { name: text.slice(0, at), weight };
-}
-
-function entryOf(text: string): readonly [key: string, value: unknown] {
-  const at = text.indexOf('=');
-  if (at < 1) throw invalid('`--data` to be like owner=checkout', text);
-  const value = text.slice(at + 1);
-  try {
-    return [text.slice(0, at), JSON.parse(value)];
-  } catch {
-    return [text.slice(0, at), value];
-  }
 }

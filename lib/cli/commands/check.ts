@@ -1,12 +1,12 @@
 import type { Decision } from '../../domain/decision.js';
 import type { ExplainedCondition } from '../../domain/explain.js';
 import type { Subject } from '../../domain/subject.js';
-import { HanoiError, invalid, notFound } from '../../errors.js';
+import { HanoiError, notFound } from '../../errors.js';
 import { EXIT } from '../failure.js';
 import { printable, printableJson } from '../printable.js';
 import type { Session } from '../session.js';
 import { type Cell, table } from '../table.js';
-import { conditionText, objectOf } from './show.js';
+import { conditionText, entryOf, objectOf } from './show.js';
 
 export interface SubjectOptions {
   /** `plan=pro`; a value that is JSON is taken as that. */
@@ -106,19 +106,10 @@ export function subjectOf(
 ): Subject | undefined {
   const given = {
     ...(attributes === undefined ? {} : objectOf(attributes, '`--attributes`')),
-    ...Object.fromEntries(attribute.map(attributeOf)),
+    ...Object.fromEntries(
+      attribute.map((each) => entryOf(each, '`--attribute` to be like plan=pro')),
+    ),
   };
   if (Object.keys(given).length === 0) return id;
   return id === undefined ? given : { ...given, id };
-}
-
-function attributeOf(text: string): readonly [name: string, value: unknown] {
-  const at = text.indexOf('=');
-  if (at < 1) throw invalid('`--attribute` to be like plan=pro', text);
-  const value = text.slice(at + 1);
-  try {
-    return [text.slice(0, at), JSON.parse(value)];
-  } catch {
-    return [text.slice(0, at), value];
-  }
 }

@@ -1,5 +1,5 @@
 import type { Condition, Feature, Rule } from '../../domain/feature.js';
-import { HanoiError, notFound } from '../../errors.js';
+import { HanoiError, invalid, notFound } from '../../errors.js';
 import { audienceOf, leftoverWords, percentageOf, rampStateOf } from '../audience.js';
 import { EXIT } from '../failure.js';
 import { printable, printableJson } from '../printable.js';
@@ -130,4 +130,22 @@ export function objectOf(text: string, what: string): { readonly [key: string]: 
     // Said below.
   }
   throw new HanoiError('INVALID_ARGUMENT', `Expected ${what} to be an object in JSON.`);
+}
+
+/**
+ * `plan=pro`; a value that is JSON is taken as that, but for a number that would become another one.
+ * INVALID_ARGUMENT.
+ */
+export function entryOf(text: string, expected: string): readonly [key: string, value: unknown] {
+  const at = text.indexOf('=');
+  if (at < 1) throw invalid(expected, text);
+  const [key, value] = [text.slice(0, at), text.slice(at + 1)];
+  try {
+    const parsed = JSON.parse(value) as unknown;
+    const isExact =
+      typeof parsed !== 'number' || !/^-?\d+$/.test(value) || Number.isSafeInteger(parsed);
+    return [key, isExact ? parsed : value];
+  } catch {
+    return [key, value];
+  }
 }
