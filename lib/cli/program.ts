@@ -361,7 +361,7 @@ function collected(value: string, before: readonly string[] | undefined): readon
 function percentageOf(text: string): number {
   const digits = text.endsWith('%') ? text.slice(0, -1) : text;
   const percentage = Number(digits);
-  if (digits.trim() !== '' && percentage >= 0 && percentage <= 100) return percentage;
+  if (/^(\d+(\.\d*)?|\.\d+)$/.test(digits) && percentage <= 100) return percentage;
   throw new InvalidArgumentError('Expected a number from 0 to 100.');
 }
 

@@ -424,6 +424,26 @@ describe('changing features', () => {
   });
 });
 
+describe('percentages', () => {
+  it.each(['0x10', '1e1', ' 7', '', '-5', '100.1', 'NaN', '%'])(
+    'are not written %p',
+    async (text) => {
+      await told('add', 'chat');
+      expect(await failure('percentage', 'chat', text)).toMatchObject({ exitCode: 2 });
+    },
+  );
+
+  it.each([
+    ['7', 7],
+    ['33.3333%', 33.3333],
+    ['.5', 0.5],
+    ['100.', 100],
+  ])('are written %p', async (text, percentage) => {
+    await told('add', 'chat');
+    expect((await json('percentage', 'chat', text)).feature).toMatchObject({ percentage });
+  });
+});
+
 describe('removing', () => {
   beforeEach(async () => {
     await told('add', 'chat');
