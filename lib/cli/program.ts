@@ -340,9 +340,12 @@ function withIds(command: Command): Command {
 
 function withOf(command: Command): Command {
   return command.addOption(
-    new Option('--of <kind>', 'what it is that has the name')
-      .choices(['feature', 'group', 'experiment', 'population'])
-      .default('feature'),
+    new Option('--of <kind>', 'what it is that has the name (default: feature)').choices([
+      'feature',
+      'group',
+      'experiment',
+      'population',
+    ]),
   );
 }
 

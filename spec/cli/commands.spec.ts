@@ -515,6 +515,7 @@ describe('the past', () => {
       'feature chat created',
     ]);
     expect(await told('history', 'friends', '--of', 'group')).toContain('group friends  users');
+    expect(await failure('history', '--of', 'group')).toMatchObject({ exitCode: 2 });
   });
 
   it('differs, or not', async () => {

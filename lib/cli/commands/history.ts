@@ -28,6 +28,12 @@ export async function history(
   { limit = 20, of, ...options }: HistoryCommandOptions,
 ): Promise<number> {
   const { rollout, terminal } = session;
+  if (name === undefined && of !== undefined) {
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      'Expected a name for `--of`: without one it is of everything.',
+    );
+  }
   const changes =
     name === undefined
       ? await rollout.log({ limit, ...options })
