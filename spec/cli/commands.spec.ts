@@ -689,6 +689,11 @@ describe('moving features', () => {
     expect(await failure('import', 'theirs.json')).toMatchObject({ exitCode: 2 });
     const gem = ['import', 'theirs.json', '--from', 'rollout-gem'];
     expect(await failure(...gem, '--namespace', 'app')).toMatchObject({ exitCode: 2 });
+    const ours = ['import', 'theirs.json', '--from', 'hanoi-file'];
+    expect(await failure(...ours, '--randomize-percentage')).toMatchObject({ exitCode: 2 });
+    expect(await failure(...ours, '--request-id', 'r-1')).toMatchObject({ exitCode: 2 });
+    const redis = ['import', 'redis://127.0.0.1:1', '--from', 'hanoi-file'];
+    expect((await failure(...redis)).message).toContain('`hanoi copy`');
     const hanoiData = ['import', 'theirs.json', '--from', 'hanoi', '--randomize-percentage'];
     expect((await failure(...hanoiData)).message).toContain('--from rollout-gem');
     const inRedis = await failure('import', 'redis://127.0.0.1:1', '--from', 'slowroll');

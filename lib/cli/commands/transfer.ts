@@ -9,7 +9,7 @@ import type { Imported } from '../../import/index.js';
 import { Rollout } from '../../rollout.js';
 import { EXIT, Interrupted } from '../failure.js';
 import { interruptible } from '../interruption.js';
-import { clientOf, openPlace, parsePlace, titleOf, writable } from '../place.js';
+import { clientOf, openPlace, type Place, parsePlace, titleOf, writable } from '../place.js';
 import { printable } from '../printable.js';
 import { Progress } from '../progress.js';
 import type { Session } from '../session.js';
@@ -90,28 +90,7 @@ export async function importFeatures(
   options: ImportCommandOptions,
 ): Promise<number> {
   const { terminal, timeoutMs } = session;
-  if (options.from === 'hanoi-file') {
-    const place = parsePlace(from, terminal.folder);
-    const opened = await openPlace(place, { timeoutMs, mustExist: true });
-    try {
-      return await transfer(session, opened.source, [], options);
-    } finally {
-      await opened.close();
-    }
-  }
-  const { features, problems } = await readSystem(session, from, options);
-  const { importInto } = await import('../../import/index.js');
-  const read = new MemoryBackend({ historyLength: 0 });
-  await importInto(new Rollout(read), { features, problems });
-  return transfer(session, read, problems, options);
-}
-
-async function readSystem(
-  { terminal }: Session,
-  from: string,
-  { from: system, namespace, randomizePercentage = false }: ImportCommandOptions,
-): Promise<Imported> {
-  const reading = await import('../../import/index.js');
+  const { from: system, namespace, randomizePercentage = false } = options;
   const place = parsePlace(from, terminal.folder);
   // To overlook it could deal everyone again.
   if (randomizePercentage && system !== 'rollout-gem') {
@@ -120,6 +99,33 @@ async function readSystem(
   if (namespace !== undefined && place.kind !== 'redis') {
     throw invalid('`--namespace` with a Redis alone', namespace);
   }
+  if (system === 'hanoi-file') {
+    if (place.kind === 'redis') {
+      throw new HanoiError(
+        'INVALID_ARGUMENT',
+        'Expected a file of ours: from one Redis of ours to another it is `hanoi copy`.',
+      );
+    }
+    const opened = await openPlace(place, { timeoutMs, mustExist: true });
+    try {
+      return await transfer(session, opened.source, [], options);
+    } finally {
+      await opened.close();
+    }
+  }
+  const { features, problems } = await readSystem(session, place, options);
+  const { importInto } = await import('../../import/index.js');
+  const read = new MemoryBackend({ historyLength: 0 });
+  await importInto(new Rollout(read), { features, problems });
+  return transfer(session, read, problems, options);
+}
+
+async function readSystem(
+  { terminal }: Session,
+  place: Place,
+  { from: system, namespace, randomizePercentage = false }: ImportCommandOptions,
+): Promise<Imported> {
+  const reading = await import('../../import/index.js');
   if (place.kind === 'http')
     throw new HanoiError('INVALID_ARGUMENT', 'Expected a Redis URL or a file to import from.');
   if (place.kind === 'redis') {
@@ -208,6 +214,13 @@ async function transfer(
 ): Promise<number> {
   const { source, terminal, actor, about, place } = session;
   const to = writable(source);
+  if (about.requestId !== undefined) {
+    // It is of one write, and here are many.
+    throw new HanoiError(
+      'INVALID_ARGUMENT',
+      'Expected no `--request-id`: repeat the command as it was.',
+    );
+  }
   if (replace && !dryRun && !yes) {
     const question = `Replace features at ${titleOf(place)} that are there otherwise?`;
     if (!(await sure(session, question))) return EXIT.no;
