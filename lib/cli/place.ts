@@ -40,7 +40,7 @@ const COMMAND_MS = 5_000;
 /** The file in the working folder, where nothing else is said. */
 export const DEFAULT_FILE = 'features.json';
 
-const REDIS = /^(rediss?):\/\/(?:([^@/?]*)@)?([^@/?]*)(?:\/(\d*))?(?:\?(.*))?$/;
+const REDIS = /^(rediss?):\/\/(?:([^@/?]*)@)?([^@/?]*)(?:\/(\d*))?(?:\?(.*))?$/i;
 const BACKENDS: readonly string[] = ['redis-set', 'redis', 'rollout-gem'];
 const PARAMETERS = ['namespace', 'backend', 'cluster', 'sentinel'];
 const EXAMPLE = 'redis://user:password@host:6379/0?namespace=shop';
@@ -59,7 +59,8 @@ export function parsePlace(text: string, folder: string): Place {
     if (!URL.canParse(text)) throw wrong('a URL that can be read');
     return { kind: 'http', url: text };
   }
-  if (/^rediss?:\/\//.test(text)) return parseRedis(text);
+  if (/^rediss?:\/\//i.test(text)) return parseRedis(text);
+  if (/^(rediss?|https?):/i.test(text)) throw wrong(`a URL with two slashes, such as ${EXAMPLE}`);
   const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text) ?? [];
   if (scheme !== undefined) {
     throw wrong(`a URL of redis, rediss, file, http or https, or a path; ${shown(scheme)} is none`);
@@ -93,7 +94,7 @@ function parseRedis(text: string): RedisPlace {
   const at = login.indexOf(':');
   const [user, password] = at < 0 ? [login, ''] : [login.slice(0, at), login.slice(at + 1)];
   return {
-    ...{ kind: 'redis', nodes, isSecure: scheme === 'rediss', isCluster, sentinel },
+    ...{ kind: 'redis', nodes, isSecure: scheme.toLowerCase() === 'rediss', isCluster, sentinel },
     username: decoded(user) || undefined,
     password: decoded(password) || undefined,
     db: Number(db),

@@ -26,6 +26,7 @@ describe('where features are', () => {
     ],
     ['redis://localhost', { ...redis, nodes: [node('localhost')] }],
     ['redis://localhost:7000/3', { ...redis, nodes: [node('localhost', 7000)], db: 3 }],
+    ['REDISS://cache', { ...redis, nodes: [node('cache')], isSecure: true }],
     ['rediss://cache', { ...redis, nodes: [node('cache')], isSecure: true }],
     ['redis://[::1]:7000', { ...redis, nodes: [node('::1', 7000)] }],
     [
@@ -56,6 +57,9 @@ describe('where features are', () => {
     '',
     'redis://',
     'redis://u:hunter2@',
+    'redis:u:hunter2@host',
+    'rediss:/u:hunter2@host',
+    'HTTPS:hunter2@host',
     'redis://u:hunter2@host:99999999',
     'redis://u:hunter2@host:port',
     'redis://u:hunter2%@host',
