@@ -2,9 +2,14 @@
 import { Terminal } from './terminal.js';
 
 async function main(): Promise<void> {
-  // Whoever reads has closed the pipe, and has what it wanted.
+  // A promise that never settles, of a config file, ends the process: that is no success.
+  process.exitCode = 70;
+  process.once('beforeExit', unsettled);
   process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
-    process.exit(code === 'EPIPE' ? 0 : 5);
+    // Whoever reads has closed the pipe, and has what it wanted.
+    if (code === 'EPIPE') process.exit(0);
+    process.stderr.write(`hanoi: INTERNAL: The output can't be written (${code}).\n`);
+    process.exit(74);
   });
   process.stderr.on('error', () => {});
   let run: typeof import('./run.js').run;
@@ -16,12 +21,20 @@ async function main(): Promise<void> {
     process.stderr.write(
       'hanoi: INVALID_ARGUMENT: Expected the package commander, which is not installed (--omit=optional): npm install commander.\n',
     );
-    process.exitCode = 2;
+    end(2);
     return;
   }
-  process.exitCode = await run(
-    process.argv.slice(2),
-    new Terminal(process, process.env, process.cwd()),
+  end(await run(process.argv.slice(2), new Terminal(process, process.env, process.cwd())));
+}
+
+function end(exitCode: number): void {
+  process.off('beforeExit', unsettled);
+  process.exitCode = exitCode;
+}
+
+function unsettled(): void {
+  process.stderr.write(
+    'hanoi: INTERNAL: It ended before it was done: something, such as `define` of the config file, never settles.\n',
   );
 }
 

@@ -86,7 +86,7 @@ async function defineBy(
   } catch (cause) {
     throw new HanoiError(
       'INVALID_ARGUMENT',
-      `\`define\` of the config file failed: ${(cause as Error).message}`,
+      `\`define\` of the config file failed: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
   }

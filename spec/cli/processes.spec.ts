@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -25,15 +25,20 @@ interface Ended {
   readonly err: string;
 }
 
-function start(args: readonly string[], env: { readonly [name: string]: string } = {}) {
+function start(
+  args: readonly string[],
+  env: { readonly [name: string]: string } = {},
+  stdout: number | 'pipe' = 'pipe',
+) {
   const program = fileURLToPath(JSON.parse(built.at('cli/index.js')));
   const { HANOI_URL: _, HANOI_ACTOR: __, ...own } = process.env;
   const child = spawn(process.execPath, [program, ...args], {
     cwd: folder,
     env: { ...own, ...env },
-  });
+    stdio: ['pipe', stdout, 'pipe'],
+  }) as ChildProcessWithoutNullStreams;
   let [out, err] = ['', ''];
-  child.stdout.on('data', (data) => {
+  child.stdout?.on('data', (data) => {
     out += data;
   });
   child.stderr.on('data', (data) => {
@@ -55,6 +60,32 @@ async function hanoi(args: readonly string[], input = '', env = {}): Promise<End
 const placeOf = (namespace: string) => `${redis.server.url}?namespace=${namespace}`;
 
 describe('the program', () => {
+  it('does not end as done where something never settles', async () => {
+    writeFileSync(
+      join(folder, 'hanoi.config.mjs'),
+      'export default { define: () => new Promise(() => {}) };',
+    );
+    expect(await hanoi(['add', 'chat'])).toMatchObject({
+      ...{ code: 70, out: '', err: expect.stringContaining('never settles') },
+    });
+  });
+
+  it('says where its output can not be written', async () => {
+    if (!existsSync('/dev/full')) return;
+    const full = openSync('/dev/full', 'w');
+    try {
+      const { child, ended } = start(['add', 'chat'], {}, full);
+      child.stdin.end();
+      expect(await ended).toMatchObject({
+        ...{ code: 74, err: "hanoi: INTERNAL: The output can't be written (ENOSPC).\n" },
+      });
+      // It was done all the same.
+      expect((await hanoi(['show', 'chat'])).code).toBe(0);
+    } finally {
+      closeSync(full);
+    }
+  });
+
   it('ends with what happened, for scripts', async () => {
     expect(await hanoi(['add', 'chat', '-p', '100'])).toMatchObject({ code: 0, err: '' });
     const ended = await Promise.all([
