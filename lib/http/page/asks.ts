@@ -14,7 +14,7 @@ import { whyForm } from './feature-page.js';
 import { Fields } from './fields.js';
 import { button, formOf } from './form.js';
 import { audienceOf, defaultAudience, itemForm, patternForm } from './forms.js';
-import { pageOf } from './layout.js';
+import { errorSummaryOf, pageOf } from './layout.js';
 import { type Dealt, dealtSample, SAMPLE } from './sample.js';
 import { featureUrl, type Html, type Visit } from './visit.js';
 import { countOf, named, numberOf, percentOf } from './wording.js';
@@ -24,7 +24,7 @@ const MOST_SUBJECTS = 10_000;
 const MOST_IDS = 1_000;
 
 /** Ids that a pattern is tried on, and how long each can be. */
-const MOST_TRIED = 100;
+const MOST_TRIED = 20;
 const LONGEST_TRIED = 256;
 
 /** So long a member is looked for among millions. */
@@ -217,7 +217,12 @@ ${KINDS.map(([kind, title]) => {
 export async function whyPage(visit: Visit, feature: Feature): Promise<Response> {
   const { fields, rollout, base } = visit;
   const text = fields.text('subject');
-  const subject = text === '' ? undefined : text.startsWith('{') ? fields.json('subject') : text;
+  let subject: unknown;
+  try {
+    subject = text === '' ? undefined : text.startsWith('{') ? fields.json('subject') : text;
+  } catch (error) {
+    return unreadablePage(visit, feature, (error as Error).message);
+  }
   const { name } = feature;
   const explanation = await rollout.explain(name, subject as string | undefined);
   if (explanation === undefined) throw notFound(name);
@@ -232,6 +237,15 @@ ${typeof subject === 'string' ? await listedPart(visit, feature, subject) : ''}
 <h2>Ask again</h2>
 ${whyForm(visit, feature, text)}`;
   return pageOf({ title: `Why: ${name}`, base, body, visit, about: name });
+}
+
+function unreadablePage(visit: Visit, feature: Feature, message: string): Response {
+  const { base, fields } = visit;
+  const mistake = { message, field: 'why-subject' };
+  const body = html`${backOf(visit, feature)}<h1>Why?</h1>
+${errorSummaryOf('The subject can not be read', mistake)}
+${whyForm(visit, feature, '', { ...mistake, fields })}`;
+  return pageOf({ title: `Why: ${feature.name}`, base, body, visit, status: 400 });
 }
 
 async function listedPart(visit: Visit, feature: Feature, id: string): Promise<Html> {
@@ -305,7 +319,6 @@ export function tryPage(visit: Visit, feature: Feature): Response {
   const pattern = tried(fields);
   const matches = matcherOf(pattern);
   const ids = fields.lines('ids').slice(0, MOST_TRIED);
-  const stored = feature.patterns.map((each) => matcherOf(each));
   const body = html`${backOf(visit, feature)}
 <h1>Does <code dir="auto">${patternText(pattern)}</code> match?</h1>
 <div id="outcome" class="panel">${
@@ -315,8 +328,7 @@ export function tryPage(visit: Visit, feature: Feature): Response {
           if (id.length > LONGEST_TRIED)
             return html`<li>Longer than ${LONGEST_TRIED} characters</li>`;
           const isMatch = matches(id);
-          const isKnown = stored.some((each) => each(id));
-          return html`<li class="${isMatch ? 'yes' : 'no'}"><span aria-hidden="true">${isMatch ? '✔' : '✘'}</span> <span dir="auto">${id}</span> <span class="quiet">${isMatch ? 'matches' : 'does not match'}${isKnown ? ', let in by a pattern already' : ''}</span></li>`;
+          return html`<li class="${isMatch ? 'yes' : 'no'}"><span aria-hidden="true">${isMatch ? '✔' : '✘'}</span> <span dir="auto">${id}</span> <span class="quiet">${isMatch ? 'matches' : 'does not match'}</span></li>`;
         })}</ul>`
   }</div>
 <h2>Another one</h2>

@@ -5,7 +5,7 @@ import type { ExperimentReport } from '../../experiments.js';
 import type { Group } from '../../groups.js';
 import { conditionText, overriddenBy, patternText, serveText, shareText } from './conditions.js';
 import { barOf, rampChartOf, sharesBarOf, swatchOf } from './drawing.js';
-import { button, editorOf, fieldOf, formOf } from './form.js';
+import { button, type Draft, editorOf, fieldOf, formOf } from './form.js';
 import {
   dataForm,
   dealingForm,
@@ -164,7 +164,7 @@ ${
 }`;
 }
 
-export function whyForm(visit: Visit, feature: Feature, subject: string = ''): Html {
+export function whyForm(visit: Visit, feature: Feature, subject: string = '', draft?: Draft): Html {
   return formOf(visit, feature, {
     part: '/why',
     body: fieldOf({
@@ -172,6 +172,7 @@ export function whyForm(visit: Visit, feature: Feature, subject: string = ''): H
       name: 'subject',
       label: 'Is it on for this subject, and why?',
       value: subject,
+      draft,
       hint: 'An id, or JSON with an id and attributes: { "id": "42", "plan": "pro" }. Empty: nobody.',
       rows: 2,
       isCode: true,

@@ -166,7 +166,7 @@ export const patternForm: Form = (visit, feature, draft) =>
   formOf(visit, feature, {
     live: 'pattern',
     body: html`<div class="row">${fieldOf({ key: 'pattern', name: 'source', label: 'Pattern', hint: 'A regular expression over the id, as JavaScript has it: ^beta-', isCode: true, draft, className: 'wide' })}${fieldOf({ key: 'pattern', name: 'flags', label: 'Flags', hint: 'i, m, s, u', draft, className: 'short' })}</div>
-${fieldOf({ key: 'pattern', name: 'ids', label: 'Ids to try it on, one a line', rows: 3, isCode: true, draft })}
+${fieldOf({ key: 'pattern', name: 'ids', label: 'Ids to try it on, one a line, at most 20', rows: 3, isCode: true, draft })}
 <div class="outcome" data-outcome aria-live="polite"></div>`,
     ...(visit.canWrite
       ? {

@@ -465,6 +465,53 @@ describe('each page', () => {
     expect(visitor.text).toContain('The store does not answer');
   });
 
+  it('marks what is left over, for which the first list does not wait', async () => {
+    const { visitor, rollout } = given();
+    await rollout.addFeature('old', { data: { expiresAt: '2020-01-01' } });
+    await rollout.addFeature('new', { data: { expiresAt: '2999-01-01' } });
+    await visitor.get('/', { authorization: `Bearer ${READ}` });
+    expect(visitor.text).toContain('being looked up');
+    await expect(
+      eventually(async () => {
+        await visitor.get('/?state=left', { authorization: `Bearer ${READ}` });
+        return /1 of 2 features/.test(visitor.text);
+      }),
+    ).resolves.toBe(true);
+    expect(visitor.text.match(/Left over: .*?</g)).toEqual(['Left over: past its expiry for <']);
+  });
+
+  it('keeps a subject that can not be read, and says what is wrong', async () => {
+    const { visitor, rollout } = given();
+    await rollout.addFeature('chat');
+    await visitor.signIn(READ);
+    await visitor.get('/feature?name=chat');
+    const { status } = await visitor.post('/feature/why?name=chat', { subject: '{\n"id" 1}' });
+    expect(status).toBe(400);
+    expect(visitor.text).toContain('It is not JSON: see line 2.');
+    expect(visitor.text).toMatch(/aria-invalid="true"[^>]*>\n{\r?\n&quot;id&quot; 1}<\/textarea>/);
+  });
+
+  it('warns of an experiment whose counts can not be by chance', async () => {
+    const { visitor, rollout } = given();
+    await rollout.addFeature('button', { variants: ['blue', 'green'] });
+    const arms = (proportion: number) => [
+      { name: 'a', proportion, features: { button: 'blue' } },
+      { name: 'b', proportion: 1 - proportion, features: { button: 'green' } },
+    ];
+    await rollout.addExperiment('colour', {
+      from: new Date(Date.now() - 1_000),
+      until: new Date(Date.now() + 1e9),
+      arms: arms(0.5),
+    });
+    for (let user = 0; user < 100; user++) await rollout.use('button', `user-${user}`);
+    await visitor.signIn(READ);
+    await visitor.get('/feature?name=button');
+    expect(visitor.text).toContain('The counts fit to the proportions');
+    await rollout.updateExperiment('colour', { arms: arms(0.9) });
+    await visitor.get('/feature?name=button');
+    expect(visitor.text).toContain('Do not trust its result.');
+  });
+
   it('previews over members and over the population', async () => {
     const { visitor, rollout } = given();
     await rollout.population.increaseBuckets(4);
@@ -595,3 +642,11 @@ describe('the stream of changes', () => {
     }
   });
 });
+
+async function eventually(holds: () => Promise<boolean>): Promise<boolean> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (await holds()) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}
