@@ -1,3 +1,4 @@
+import crypto from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import * as http from 'node:http';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,7 @@ import * as hanoiFile from '../lib/backends/file/index.js';
 import * as hanoiHttpSource from '../lib/backends/http-source/index.js';
 import * as hanoiRedis from '../lib/backends/redis/index.js';
 import * as hanoiHttp from '../lib/http/index.js';
+import { statusOf } from '../lib/http/problem.js';
 import * as hanoiImport from '../lib/import/index.js';
 import * as hanoi from '../lib/index.js';
 import * as hanoiMetrics from '../lib/metrics/index.js';
@@ -46,6 +48,16 @@ describe('the README', () => {
       ([, code, meaning]) => [code, meaning],
     );
     expect(Object.fromEntries(listed)).toEqual(hanoi.ERROR_CODES);
+  });
+
+  it('lists every code of the HTTP API, with its status and what it means', () => {
+    const listed = [...README.matchAll(/^\| (\d{3}) \| `([A-Z_]+)` \| (.+) \|$/gm)];
+    const meanings = listed.map(([, , code, meaning]) => [code, meaning]);
+    expect(Object.fromEntries(meanings)).toEqual(hanoiHttp.HTTP_CODES);
+    const statuses = listed.map(([, status, code]) => [Number(status), code]);
+    expect(statuses).toEqual(
+      statuses.map(([, code]) => [statusOf(code as hanoiHttp.HttpCode), code]),
+    );
   });
 });
 
@@ -83,6 +95,7 @@ describe.each(PAGES)('%s', (page) => {
       ioredis,
       koa: Koa,
       '@openfeature/server-sdk': openfeature,
+      'node:crypto': crypto,
       'node:http': http,
       'node:timers/promises': timers,
       'prom-client': promClient,
