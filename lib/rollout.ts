@@ -4,6 +4,7 @@ import type {
   Health,
   HealthEvent,
   HistoryOptions,
+  Loaded,
   Source,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
@@ -143,7 +144,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
   private readonly definitions = new Definitions((error) => this.events.report(error));
   private readonly unwatch: () => void;
   /** What changes of it: one with those that `as` gives, which are this one for other actors. */
-  private readonly life: Life = { unsubscribe: undefined, closing: undefined };
+  private readonly life: Life = { unsubscribe: undefined, closing: undefined, loaded: undefined };
 
   /** Without a backend, features live in this process's memory. INVALID_ARGUMENT. */
   constructor(backend: Source = new MemoryBackend(), options: RolloutOptions = {}) {
@@ -341,7 +342,10 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** Every feature's document, by name. Those that can't be read are left out and reported as `error`. */
   async features(): Promise<Feature[]> {
-    const { features } = await this.source.loadAll();
+    // What has not changed since it was asked for last need not be fetched again.
+    const loaded = await this.source.loadAll(this.life.loaded);
+    this.life.loaded = loaded;
+    const { features } = loaded;
     const readable: Feature[] = [];
     for (const [name, { feature, problem }] of features) {
       if (!isOfFeature(name)) continue;
@@ -1045,6 +1049,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     this.checks.isClosed = true;
     this.observers.close();
     this.life.unsubscribe?.();
+    this.life.loaded = undefined;
     this.unwatch();
     await this.source.close();
   }
@@ -1166,6 +1171,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 interface Life {
   unsubscribe: (() => void) | undefined;
   closing: Promise<void> | undefined;
+  loaded: Loaded | undefined;
 }
 
 /** A whole document, rather than settings: these say neither. */
