@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -13,6 +13,12 @@ export function useBuilt() {
     built = mkdtempSync(join(root, 'node_modules/.cache/hanoi-'));
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
     execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.esm.json'), '--outDir', built]);
+    // Of the page: what is sent to browsers is copied, as the build does.
+    const assets = 'http/page/assets';
+    cpSync(join(root, 'lib', assets), join(built, assets), {
+      recursive: true,
+      filter: (path) => !path.endsWith('.cts'),
+    });
     writeFileSync(join(built, 'package.json'), '{ "type": "module" }');
   }, 60_000);
   afterAll(() => rmSync(built, { recursive: true, force: true }));

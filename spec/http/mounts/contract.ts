@@ -247,15 +247,28 @@ export function itServes(name: string, way: Way): void {
       });
     });
 
-    test('answers at the mount itself, with and without a slash', async () => {
+    test('shows its page at the mount itself, with and without a slash, with all that it needs', async () => {
       for (const each of ['', '/']) {
-        const { status, headers } = await ask(`GET ${each}`);
-        expect([each, status, headers['content-type']]).toEqual([
-          each,
-          200,
-          'text/html; charset=utf-8',
-        ]);
+        const { status, text } = await ask(`GET ${each}`);
+        expect([each, status]).toEqual([each, 200]);
+        const needed = [...text.matchAll(/(?:<link [^>]*href|<script [^>]*src)="([^"]+)"/g)];
+        expect(needed.length).toBeGreaterThan(1);
+        for (const [, href = ''] of needed) {
+          const there = new URL(href, `http://127.0.0.1:${app.port}${path}${each}`);
+          expect([href, (await fetch(there)).status]).toEqual([href, 200]);
+        }
       }
+    });
+
+    test('takes the forms of its page', async () => {
+      const shown = await ask('GET /sign-in', { headers: { authorization: '' } });
+      const cookie = String(shown.headers['set-cookie']).split(';')[0] ?? '';
+      const [, form = ''] = /name="form" value="([^"]+)"/.exec(shown.text) ?? [];
+      const body = new URLSearchParams({ form, secret: TOKENS.read, next: '/' }).toString();
+      const headers = { 'content-type': 'application/x-www-form-urlencoded', cookie };
+      const { status, headers: told } = await ask('POST /sign-in', { body, headers });
+      expect([status, told.location]).toEqual([303, `${path}/`]);
+      expect(told['set-cookie']?.join()).toMatch(/^hanoi_session=/);
     });
 
     test('writes what has been seen alone, by ETag and If-Match', async () => {
