@@ -10,7 +10,6 @@ import { ReplicaBackend, Rollout } from '../../lib/index.js';
 import { backendContract as casesOf } from '../../lib/testing/index.js';
 import { useBuilt } from '../built.js';
 import { snippets, textOf } from '../readme.js';
-import { backendContract } from './contract.js';
 
 // The backend that docs/backends.md shows, as it stands there.
 
@@ -46,10 +45,6 @@ new Function('require', 'exports', compiled('commonjs'))(
 const { Table, RowBackend } = shown;
 
 const open = async () => new RowBackend(new Table());
-backendContract('RowBackend', { open });
-backendContract('ReplicaBackend of a RowBackend', {
-  open: async () => new ReplicaBackend(await open()),
-});
 
 describe('a row of a database', () => {
   const document = createFeature('chat', 'id', {});
