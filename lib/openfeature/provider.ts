@@ -82,6 +82,7 @@ export class HanoiProvider implements Provider {
     const { rollout } = this;
     this.isOpen = true;
     rollout.on('change', this.changed);
+    rollout.on('missed', this.missed);
     rollout.on('degraded', this.tell);
     rollout.on('stale', this.tell);
     rollout.on('recovered', this.tell);
@@ -101,6 +102,7 @@ export class HanoiProvider implements Provider {
     this.isOpen = false;
     clearTimeout(this.again);
     rollout.off('change', this.changed);
+    rollout.off('missed', this.missed);
     rollout.off('degraded', this.tell);
     rollout.off('stale', this.tell);
     rollout.off('recovered', this.tell);
@@ -188,6 +190,11 @@ export class HanoiProvider implements Provider {
     // What features refer to can change any of them: then it names none.
     const changed = of === 'feature' ? { flagsChanged: [name] } : {};
     this.events.emit(ProviderEvents.ConfigurationChanged, changed);
+  };
+
+  private readonly missed = (): void => {
+    // Nobody knows which.
+    this.events.emit(ProviderEvents.ConfigurationChanged, {});
   };
 
   /** That of the health: the SDK takes the provider's status from it. */

@@ -436,6 +436,25 @@ describe('given a rollout on Redis', () => {
     }
   }, 30_000);
 
+  it('tells of changes that may have gone unheard, without saying of which feature', async () => {
+    server = await RedisServer.start();
+    const rollout = new Rollout(connect(server.port));
+    try {
+      await OpenFeature.setProviderAndWait(new HanoiProvider(rollout));
+      const events = heard(ProviderEvents.ConfigurationChanged);
+      const killed = () => redis.client('KILL', 'TYPE', 'pubsub');
+      await until(async () => (await killed()) === 1);
+      const before = events.length;
+      await until(async () => (await killed()) === 1);
+      await until(() => events.length > before);
+      expect(new Set(events.map(({ details }) => details.flagsChanged))).toEqual(
+        new Set([undefined]),
+      );
+    } finally {
+      await end(rollout);
+    }
+  }, 30_000);
+
   it('is stale while Redis, asked each time, is away', async () => {
     server = await RedisServer.start(['--appendonly', 'yes']);
     const rollout = new Rollout(connect(server.port));
