@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
-import type { Loaded, Source, Token } from './backends/backend.js';
+import type { Loaded, Source, Stored, Token } from './backends/backend.js';
 import { printContents } from './backends/features-file.js';
 import type { KeptFeature } from './backends/store.js';
+import { batchesOf } from './batches.js';
 
 /** Of a store that changes while it is read: then what was read last is given. */
 const MOST_READINGS = 3;
+
+/** Of so many features what is kept beside them is asked for at once: over a network, one round trip. */
+const AT_ONCE = 100;
 
 /**
  * All there is now as one text, as `MemoryBackend`, `FileBackend` and `HttpSource` read it: documents,
@@ -26,22 +30,33 @@ async function keptIn(
   { features }: Loaded,
 ): Promise<{ kept: Map<string, KeptFeature>; unreadable: Map<string, unknown> }> {
   const kept = new Map<string, KeptFeature>();
-  for (const name of [...features.keys()].sort(byCode)) {
-    const stored = features.get(name);
-    // What can't be read is no part of what others are to read.
-    if (stored?.feature === undefined) continue;
-    const { head, feature } = stored;
-    const members = head.members === 0 ? [] : await all(source.members(name));
-    const assignments = await all(source.assignments(name));
-    kept.set(name, {
-      head,
-      feature,
-      problem: undefined,
-      members: [...new Set(members)].sort(byCode),
-      assignments: assignments.sort((one, other) => byCode(one.id, other.id)),
-    });
+  const names = [...features.keys()].sort(byCode);
+  for await (const batch of batchesOf(names, AT_ONCE)) {
+    const found = await Promise.all(batch.map((name) => besides(source, name, features.get(name))));
+    for (const [at, each] of found.entries()) if (each) kept.set(batch[at] as string, each);
   }
   return { kept, unreadable: new Map() };
+}
+
+/** A document with what is kept beside it; undefined where it can't be read, and is no part of it. */
+async function besides(
+  source: Source,
+  name: string,
+  stored: Stored | undefined,
+): Promise<KeptFeature | undefined> {
+  if (stored?.feature === undefined) return undefined;
+  const { head, feature } = stored;
+  const [members, assignments] = await Promise.all([
+    head.members === 0 ? [] : all(source.members(name)),
+    all(source.assignments(name)),
+  ]);
+  return {
+    head,
+    feature,
+    problem: undefined,
+    members: [...new Set(members)].sort(byCode),
+    assignments: assignments.sort((one, other) => byCode(one.id, other.id)),
+  };
 }
 
 function printed({ kept, unreadable }: Awaited<ReturnType<typeof keptIn>>): string {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MemoryBackend } from '../lib/backends/memory.js';
 import { Rollout } from '../lib/rollout.js';
 import { BACKENDS, useEveryBackend } from './every-backend.js';
@@ -80,5 +81,34 @@ describe.each(BACKENDS)('on a %s', (kind) => {
       'chat',
     ]);
     expect(await other.isEnabled('chat', 'zoe')).toBe(true);
+  });
+});
+
+describe('of many features', () => {
+  /** Counts of how many features the assignments are read at once. */
+  class Counting extends MemoryBackend {
+    private reading = 0;
+    most = 0;
+
+    override async *assignments(name: string) {
+      this.most = Math.max(this.most, ++this.reading);
+      await nextTurn();
+      yield* super.assignments(name);
+      this.reading--;
+    }
+  }
+
+  it('asks for what is kept beside a hundred at once, and tells them in order', async () => {
+    const backend = new Counting();
+    const rollout = new Rollout(backend);
+    const names = Array.from({ length: 250 }, (_, n) => `f${n}`);
+    for (const name of names) {
+      await rollout.addFeature(name);
+      await rollout.register(name, `user-of-${name}`);
+    }
+    const { features, members } = JSON.parse(await rollout.contents());
+    expect(backend.most).toBe(100);
+    expect(Object.keys(features)).toEqual([...names].sort());
+    for (const name of names) expect(members[name]).toEqual([`user-of-${name}`]);
   });
 });
