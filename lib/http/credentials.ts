@@ -25,7 +25,8 @@ export interface Caller {
 
 const LEAST_BYTES = 32;
 
-interface Known extends Caller {
+/** Whose token is known. */
+export interface Known extends Caller {
   readonly digest: Buffer;
 }
 
@@ -72,7 +73,7 @@ export class Credentials {
   }
 
   /** Whose token this is. All are compared each time, and each in constant time. */
-  callerOf(token: string): Caller | undefined {
+  callerOf(token: string): Known | undefined {
     return this.find(digestOf(token));
   }
 

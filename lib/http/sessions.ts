@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { Caller, Credentials } from './credentials.js';
+import type { Caller, Credentials, Known } from './credentials.js';
 
 const COOKIE = 'hanoi_session';
 
@@ -52,25 +52,26 @@ export class Sessions {
     return cookie(COOKIE, '', path, isSecure, 0);
   }
 
-  callerOf(cookies: string | null): Caller | undefined {
+  callerOf(cookies: string | null): Known | undefined {
     const value = cookieIn(cookies, COOKIE);
     return value === undefined ? undefined : this.verify(value, 'session');
   }
 
+  /** By the token that the caller came in with: others can be for the same, and stay when it goes. */
   private sign(caller: Caller, purpose: string, until: number): string | undefined {
-    for (const { access, actor, digest } of this.credentials) {
-      if (access !== caller.access || actor !== caller.actor) continue;
-      return signed(keyOf(digest), digest, purpose, until);
+    for (const known of this.credentials) {
+      if (known !== caller) continue;
+      return signed(keyOf(known.digest), known.digest, purpose, until);
     }
     return undefined;
   }
 
-  private verify(value: string, purpose: string): Caller | undefined {
+  private verify(value: string, purpose: string): Known | undefined {
     const [key = ''] = value.split('.');
-    let found: Caller | undefined;
-    for (const { access, actor, digest } of this.credentials) {
-      if (keyOf(digest) !== key) continue;
-      if (this.isSigned(value, key, digest, purpose)) found ??= { access, actor };
+    let found: Known | undefined;
+    for (const known of this.credentials) {
+      if (keyOf(known.digest) !== key) continue;
+      if (this.isSigned(value, key, known.digest, purpose)) found ??= known;
     }
     return found;
   }

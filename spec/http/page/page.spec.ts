@@ -152,6 +152,19 @@ describe('the page, for those who have not signed in', () => {
     expect(visitor.text).not.toContain(ADMIN);
   });
 
+  it('ends the session with the token that began it, though another is for the same', async () => {
+    const { visitor, rollout } = given({
+      tokens: [
+        { token: OTHER, access: 'admin', actor: 'ann' },
+        { token: ADMIN, access: 'admin', actor: 'ann' },
+      ],
+    });
+    await visitor.signIn(ADMIN);
+    const left = { token: OTHER, access: 'admin', actor: 'ann' } as const;
+    visitor.at(createHandler(rollout, { mode: 'admin', tokens: [left] }));
+    expect((await visitor.get('/')).status).toBe(303);
+  });
+
   it('refuses a token that may only evaluate', async () => {
     const { visitor } = given();
     await visitor.get('/sign-in');
