@@ -245,7 +245,7 @@ export class AdminPage {
   private async listen(request: Request, env: Arrival): Promise<Response> {
     try {
       await this.parts.gate.admit(request, env, 'read', false);
-      return this.streams.open(request.signal);
+      return this.streams.open(request);
     } catch (error) {
       return this.problem(error, env.base);
     }

@@ -14,6 +14,13 @@ const BEAT_MS = 20_000;
 /** Events that one may be behind; then it is ended, and begins anew. */
 const MOST_BEHIND = 100;
 
+const HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'x-accel-buffering': 'no',
+} as const;
+
 interface Stream {
   send(text: string): void;
   end(): void;
@@ -27,8 +34,10 @@ export class ChangeStreams {
   constructor(private readonly rollout: Rollout) {}
 
   /** TOO_MANY_REQUESTS, CLOSED. */
-  open(signal: AbortSignal): Response {
+  open({ method, signal }: Pick<Request, 'method' | 'signal'>): Response {
     if (this.isClosed) throw new Refusal('CLOSED');
+    // Nobody would read it, or end it.
+    if (method === 'HEAD') return new Response(null, { headers: HEADERS });
     if (this.streams.size >= MOST_STREAMS) {
       throw new Refusal('TOO_MANY_REQUESTS', 'Too many look on already.', {
         headers: { 'retry-after': '30' },
@@ -71,14 +80,7 @@ export class ChangeStreams {
       },
       { highWaterMark: 1 },
     );
-    return new Response(body, {
-      headers: {
-        'content-type': 'text/event-stream',
-        'cache-control': 'no-store',
-        'x-content-type-options': 'nosniff',
-        'x-accel-buffering': 'no',
-      },
-    });
+    return new Response(body, { headers: HEADERS });
   }
 
   /** Ends all of them. */

@@ -604,6 +604,21 @@ describe('the stream of changes', () => {
     expect((await visitor.get('/events')).status).toBe(503);
   });
 
+  it('is not kept open for who asks for its headers alone', async () => {
+    const { visitor, handler } = given();
+    const ask = (method: string) =>
+      handler.fetch(
+        new Request(`http://${HOST}/events`, { method, headers: { 'x-api-key': READ } }),
+      );
+    try {
+      for (let times = 0; times < LIMIT; times++) expect((await ask('HEAD')).status).toBe(200);
+      await visitor.signIn(READ);
+      expect((await visitor.get('/events')).status).toBe(200);
+    } finally {
+      handler.close();
+    }
+  });
+
   it('is open to so many, and to others again when one goes', async () => {
     const { visitor, handler } = given();
     await visitor.signIn(READ);
