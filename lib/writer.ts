@@ -167,11 +167,17 @@ export class Writer {
           throw isOfStore(cause) ? notApplied(name, cause) : cause;
         });
         const { id, revision } = feature;
-        const { expect = { id, revision }, requestId } = options;
+        const { expect = { id, revision } } = options;
         const isExpected = expect.id === id && expect.revision === revision;
-        // A write that is repeated may itself be what has changed it: the backend knows.
-        if (!isExpected && requestId === undefined) throw changedMeanwhile(name);
-        const changed = change(feature);
+        let changed: Feature;
+        try {
+          if (!isExpected) throw changedMeanwhile(name);
+          changed = change(feature);
+        } catch (error) {
+          // A write that is repeated may itself be what has changed it: the backend knows.
+          if (await this.isDone(name, about)) return { document: feature, released: 0 };
+          throw error;
+        }
         if (changed === feature) return { document: feature, released: 0 };
         const { document, beside } = await this.decided(changed, feature, decidedBy);
         if (document === feature) return { document: feature, released: 0 };

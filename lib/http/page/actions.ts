@@ -2,6 +2,7 @@ import { patternsIn } from '../../domain/condition.js';
 import type { Feature, Rule } from '../../domain/feature.js';
 import type { RuleSettings } from '../../domain/rule.js';
 import { amendFeature, type FeatureSettings } from '../../domain/validate.js';
+import { changedMeanwhile } from '../../errors.js';
 import type { Rollout } from '../../rollout.js';
 import type { WriteOptions } from '../../writer.js';
 import { Refusal } from '../problem.js';
@@ -119,16 +120,20 @@ export const ACTIONS: { readonly [name: string]: Action } = {
     form: membersForm,
     key: 'members',
     field: () => 'ids',
-    run: async (rollout, { name }, fields, { expect: _, ...write }) =>
-      rollout.register(name, idsOf(fields), write),
+    run: async (rollout, feature, fields, { expect, ...write }) => {
+      refuseStale(feature, expect);
+      return rollout.register(feature.name, idsOf(fields), write);
+    },
   },
   unregister: {
     title: 'Remove users',
     form: membersForm,
     key: 'members',
     field: () => 'ids',
-    run: async (rollout, { name }, fields, { expect: _, ...write }) =>
-      rollout.unregister(name, idsOf(fields), write),
+    run: async (rollout, feature, fields, { expect, ...write }) => {
+      refuseStale(feature, expect);
+      return rollout.unregister(feature.name, idsOf(fields), write);
+    },
   },
   exclude: {
     title: 'Exclude users',
@@ -308,6 +313,11 @@ export const ACTIONS: { readonly [name: string]: Action } = {
     },
   },
 };
+
+/** CONFLICT where the form shows another state, and the write itself can't name one. */
+export function refuseStale({ name, id, revision }: Feature, seen: WriteOptions['expect']): void {
+  if (seen?.id !== id || seen.revision !== revision) throw changedMeanwhile(name);
+}
 
 /** Refuses what is no setting, before anything is asked of the store. INVALID_FEATURE. */
 export function changedBy(action: Action, feature: Feature, fields: Fields): FeatureSettings {

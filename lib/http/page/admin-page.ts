@@ -1,5 +1,5 @@
 import type { Feature } from '../../domain/feature.js';
-import { changedMeanwhile, notFound } from '../../errors.js';
+import { notFound } from '../../errors.js';
 import type { Rollout } from '../../rollout.js';
 import type { WriteOptions } from '../../writer.js';
 import type { Arrival } from '../arrival.js';
@@ -7,7 +7,7 @@ import { type Caller, reaches } from '../credentials.js';
 import type { Gate } from '../gate.js';
 import { hostOf } from '../origins.js';
 import { problemOf, Refusal } from '../problem.js';
-import { ACTIONS, type Action, changedBy } from './actions.js';
+import { ACTIONS, type Action, changedBy, refuseStale } from './actions.js';
 import { addField, addPage } from './add-page.js';
 import { previewPage, tryPage, whyPage } from './asks.js';
 import { assetResponse } from './assets.js';
@@ -263,7 +263,7 @@ export class AdminPage {
     const action = actionIn(visit);
     const feature = await this.seen(visit);
     try {
-      refuseStale(visit, feature);
+      refuseStale(feature, stateIn(visit));
       return await previewPage(visit, feature, visit.fields.text('do'), action);
     } catch (error) {
       return this.refused(visit, action, error);
@@ -286,10 +286,8 @@ export class AdminPage {
     const { fields, rollout, base } = visit;
     try {
       const feature = await this.seen(visit);
-      const write = writeOf(visit);
+      const write = { ...writeOf(visit), expect: stateIn(visit) };
       if (action.run !== undefined) {
-        // What can be named in the write is looked at there again, in one step with it.
-        refuseStale(visit, feature);
         await action.run(rollout, feature, fields, write);
       } else {
         const settings = (document: Feature) => changedBy(action, document, fields);
@@ -306,9 +304,8 @@ export class AdminPage {
 
   private async restore(visit: Visit, name: string): Promise<Response> {
     const { rollout, fields } = visit;
-    const { expect: _, ...write } = writeOf(visit);
     const members = fields.has('alone') ? 'none' : 'keep';
-    await rollout.restore(name, { ...write, members });
+    await rollout.restore(name, { ...writeOf(visit), members });
     return redirect(`${featureUrl(visit, name)}&saved=1#saved`);
   }
 
@@ -317,13 +314,12 @@ export class AdminPage {
     const name = fields.text('name');
     const [description, owner] = [fields.text('description'), fields.text('owner')];
     try {
-      const { expect: _, ...write } = writeOf(visit);
       const settings = {
         percentage: fields.text('percentage') === '' ? 0 : fields.number('percentage'),
         variants: fields.lines('variants'),
         data: { ...(description !== '' && { description }), ...(owner !== '' && { owner }) },
       };
-      await rollout.addFeature(name, settings, write);
+      await rollout.addFeature(name, settings, writeOf(visit));
       return redirect(`${featureUrl(visit, name)}&saved=1#saved`);
     } catch (error) {
       const problem = problemOf(error);
@@ -372,16 +368,9 @@ function stateIn({ fields }: Visit): { id: string; revision: number } {
   throw new Refusal('INVALID_REQUEST', 'The form does not say which state it shows.');
 }
 
-function refuseStale(visit: Visit, { name, id, revision }: Feature): void {
-  const seen = stateIn(visit);
-  if (seen.id !== id || seen.revision !== revision) throw changedMeanwhile(name);
-}
-
-function writeOf(visit: Visit): WriteOptions {
-  const { fields } = visit;
+function writeOf({ fields }: Visit): Pick<WriteOptions, 'note' | 'requestId'> {
   const note = fields.text('note').slice(0, 1_000);
   return {
-    ...(fields.has('id') && { expect: stateIn(visit) }),
     ...(note !== '' && { note }),
     // The same form with the same text, sent twice, is one write.
     requestId: `page-${fields.digest()}`,

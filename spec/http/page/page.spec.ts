@@ -305,6 +305,33 @@ describe('a form of the page', () => {
     expect((await rollout.history('chat')).map(({ kind }) => kind)).toEqual(['updated', 'created']);
   });
 
+  it.each<Record<string, string>>([
+    { do: 'disable' },
+    { do: 'ramp', to: '100', over: '14d' },
+    { do: 'pause' },
+    { do: 'rule-save', json: '{"id":"pro","when":{"group":"pro"},"serve":"on"}' },
+    { do: 'rule-up', rule: 'second' },
+    { do: 'override-set', group: 'vip', serve: 'on' },
+    { do: 'register', ids: 'cid' },
+    { do: 'undo' },
+  ])('is taken for the one write that it was, sent once more: %o', async (fields) => {
+    const { visitor, rollout } = given();
+    const rule = (id: string) => ({ id, when: { users: ['1'] }, serve: 'on' }) as const;
+    await rollout.addFeature('chat', { rules: [rule('first'), rule('second')] });
+    await rollout.ramp('chat', { to: 50, over: '1d' });
+    await visitor.signIn(ADMIN);
+    await visitor.get('/feature?name=chat');
+    const page = visitor.text;
+    const [last] = await rollout.history('chat');
+    const change = fields.do === 'undo' ? { change: last?.id ?? '' } : {};
+    expect((await visitor.post('/feature?name=chat', { ...fields, ...change })).status).toBe(303);
+    const [written] = await rollout.history('chat');
+    expect(written?.id).not.toBe(last?.id);
+    visitor.text = page;
+    expect((await visitor.post('/feature?name=chat', { ...fields, ...change })).status).toBe(303);
+    expect((await rollout.history('chat'))[0]?.id).toBe(written?.id);
+  });
+
   it.each([
     ['reads', READ, 'admin', 403],
     ['steers, in read-only mode', ADMIN, 'read-only', 403],
