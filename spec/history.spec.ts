@@ -74,6 +74,16 @@ describe.each(BACKENDS)('the past on %s', (_, open) => {
     const before = log[1]?.id;
     expect(await rollout.log({ before, limit: 1 })).toEqual(log.slice(2, 3));
     expect(await rollout.log({ kind: 'members' })).toEqual([log[1]]);
+    for (const other of ['0-0', '00-0', `${2n ** 64n}-0`, `${'9'.repeat(30)}-1`, 'x']) {
+      const refused = rollout.log({ before: other }).then(
+        () => undefined,
+        ({ code }) => code,
+      );
+      expect([other, [undefined, 'INVALID_ARGUMENT']]).toEqual([
+        other,
+        expect.arrayContaining([await refused]),
+      ]);
+    }
     await expect(rollout.log({ limit: -1 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 

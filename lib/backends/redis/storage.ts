@@ -479,12 +479,13 @@ export abstract class RedisStorage implements Backend {
     keyOf: (kind: 'documents' | 'members') => string,
     { limit, before, kind }: HistoryOptions,
   ): Promise<Change[]> {
-    if (before !== undefined && !/^\d+-\d+$/.test(before)) {
+    if (before !== undefined && !isStreamId(before)) {
       throw invalid('`before` to be the id of a change', before);
     }
     this.refuseClosed();
     const count = Math.min(limit, Number.MAX_SAFE_INTEGER);
-    if (count === 0) return [];
+    // Before the least id, which Redis refuses to look, there is nothing.
+    if (count === 0 || (before !== undefined && /^0+-0+$/.test(before))) return [];
     const found: Change[] = [];
     const end = before === undefined ? '+' : `(${before}`;
     let open = (kind === undefined ? (['documents', 'members'] as const) : [kind]).map((each) => ({
@@ -529,4 +530,11 @@ export abstract class RedisStorage implements Backend {
 
 function closed(): HanoiError {
   return new HanoiError('CLOSED', 'The backend was closed. Make a new one.');
+}
+
+/** Two numbers of 64 bits: Redis takes no others. */
+function isStreamId(text: string): boolean {
+  return (
+    /^\d{1,20}-\d{1,20}$/.test(text) && text.split('-').every((part) => BigInt(part) < 2n ** 64n)
+  );
 }
