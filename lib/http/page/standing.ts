@@ -1,5 +1,6 @@
 import type { Feature } from '../../domain/feature.js';
 import { isEveryone, isNobody } from '../../domain/group.js';
+import { instantOf } from '../../domain/instant.js';
 import { compileRamp, percentageAt } from '../../domain/ramp.js';
 import { percentOf } from './wording.js';
 
@@ -24,7 +25,8 @@ export interface Standing {
 }
 
 export function standingOf(feature: Feature, now: number): Standing {
-  const { enabled, percentage: share, groups, rules, patterns, defaultVariant } = feature;
+  const { enabled, percentage: share, groups, patterns, defaultVariant } = feature;
+  const rules = feature.rules.filter(({ until }) => (instantOf(until) ?? now + 1) > now);
   const isRamp = typeof share !== 'number';
   const ramp = isRamp ? compileRamp(share) : undefined;
   const percentage = ramp ? percentageAt(ramp, now) : (share as number);
@@ -55,7 +57,10 @@ export function standingOf(feature: Feature, now: number): Standing {
     }[but] as string;
     return { state: 'some', percentage: 100, text: text + paused };
   }
-  if (percentage > 0) return { state: 'some', percentage, text: percentOf(percentage, 2) + paused };
+  if (percentage > 0) {
+    const others = defaultVariant === undefined ? '' : ', the others by default';
+    return { state: 'some', percentage, text: percentOf(percentage, 2) + paused + others };
+  }
   const letsIn = rules.some((rule) => rule.serve !== 'off' && rule.percentage !== 0);
   const gates = [
     ...(letsIn ? ['rules'] : []),

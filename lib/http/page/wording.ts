@@ -40,9 +40,13 @@ export function spanOf(ms: number): string {
   return `${Math.round(ms / DAY_MS)} days`;
 }
 
-/** `42.5%`, with up to so many decimals. */
+/** `42.5%`, with up to so many decimals; `<0.1%` and `>99.9%` of what is not quite nobody, or everybody. */
 export function percentOf(value: number, decimals: number = 4): string {
-  return `${Number(value.toFixed(decimals))}%`;
+  const rounded = Number(value.toFixed(decimals));
+  const least = 10 ** -decimals;
+  if (rounded === 0 && value > 0) return `<${least.toFixed(decimals)}%`;
+  if (rounded === 100 && value < 100) return `>${(100 - least).toFixed(decimals)}%`;
+  return `${rounded}%`;
 }
 
 /** `1 rule`, `2 rules`, `1,200 members`. */
