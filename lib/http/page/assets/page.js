@@ -132,7 +132,8 @@ function follow() {
     const page = await load(location.href);
     const last = page?.getElementById('last-change');
     const before = document.getElementById('last-change');
-    if (!page || !before) return undefined;
+    // Another page, to sign in or of a store that does not answer, says nothing of this one.
+    if (!before || page?.body.dataset.about !== about) return undefined;
     if (!last) return say('This feature was removed.', true);
     if (before.dataset.change === last.dataset.change) return undefined;
     const parts = [...document.querySelectorAll('[data-part]')];
