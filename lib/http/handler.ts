@@ -265,7 +265,7 @@ class Handler implements HttpHandler {
     for (const { method, path, answer } of this.page.routes) {
       app.on(method, path, ({ req, env }) => answer(req.raw, env));
     }
-    app.get('/openapi.json', (context) => context.json(document()));
+    app.get('/openapi.json', () => asIs(new Reply(200, HEADERS, JSON.stringify(document()))));
     app.get('/docs', (context) => docsPage(document(), context.env.base));
     app.notFound((context) => asIs(this.failed(this.missing(context))));
     app.onError((error) => asIs(this.failed(error)));
