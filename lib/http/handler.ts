@@ -371,10 +371,12 @@ class Handler implements HttpHandler {
   }
 
   private report(error: unknown): void {
+    // What listens to errors has none to tell them to, also where it does so later.
+    const none = () => {};
     try {
-      this.onError(error);
+      Promise.resolve(this.onError(error)).catch(none);
     } catch {
-      // What listens to errors has none to tell them to.
+      none();
     }
   }
 }

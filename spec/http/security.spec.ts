@@ -5,7 +5,7 @@ import { RedisBackend } from '../../lib/backends/redis/index.js';
 import { createHandler, type HttpOptions, serve, type Token } from '../../lib/http/index.js';
 import { RateLimit } from '../../lib/http/rate-limit.js';
 import { MemoryBackend, Rollout } from '../../lib/index.js';
-import { freePort } from '../redis-server.js';
+import { freePort, RedisServer } from '../redis-server.js';
 import { ALL_TOKENS, type AskOptions, Client, clientOf, TOKENS, UNLIMITED } from './client.js';
 import type { Contract } from './documented.js';
 import { type Schema, Values } from './from-schema.js';
@@ -970,16 +970,44 @@ describe('the output', () => {
     expect(told).toEqual([cause]);
   });
 
-  it('goes on where what is told of errors throws', async () => {
-    const api = await start({
-      authorize: () => {
-        throw new Error('first');
-      },
-      onError: () => {
+  it.each([
+    [
+      'throws',
+      () => {
         throw new Error('second');
       },
-    });
-    expect(await statusOf(api, 'GET /v1/features', { token: undefined })).toBe(500);
+    ],
+    ['rejects', () => Promise.reject(new Error('second'))],
+  ])('goes on where what is told of errors %s', async (_, onError) => {
+    const authorize = () => {
+      throw new Error('first');
+    };
+    const unhandled = jest.fn();
+    process.on('unhandledRejection', unhandled);
+    try {
+      const api = await start({ authorize, onError });
+      expect(await statusOf(api, 'GET /v1/features', { token: undefined })).toBe(500);
+      await new Promise(setImmediate);
+      expect(unhandled).not.toHaveBeenCalled();
+    } finally {
+      process.off('unhandledRejection', unhandled);
+    }
+  });
+
+  it('tells of a store that is lost no empty list of flags', async () => {
+    const server = await RedisServer.start();
+    const client = new Redis(server.port, { retryStrategy: () => null });
+    client.on('error', () => {});
+    try {
+      const api = await clientOf({}, new RedisBackend(client, { operationTimeoutMs: 200 }));
+      running.push(api);
+      await api.rollout.addFeature('chat');
+      await server.kill();
+      expect(await statusOf(api, 'GET /v1/subject/flags?subject_id=ann')).toBe(503);
+    } finally {
+      client.disconnect();
+      await server.stop();
+    }
   });
 
   it('is soon, a 503 of fixed codes, and without a word of Redis, where that is gone', async () => {
