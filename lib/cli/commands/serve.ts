@@ -52,8 +52,11 @@ export async function serveFeatures(
       await terminal.printJsonLine({ url: served.url, token: served.token ?? null });
     else {
       await terminal.print(
-        `${titleOf(place)} is served at ${served.url} (${admin ? 'read and write' : 'read-only'})`,
-        ...(served.token === undefined ? [] : [`token for this run: ${served.token}`]),
+        `${titleOf(place)} is served at ${served.url} (${admin ? 'read and write' : 'read-only: with --admin it can be steered'})`,
+        'The page is there, and the API: see /docs.',
+        ...(served.token === undefined
+          ? []
+          : [`Sign in with the token for this run: ${served.token}`]),
       );
     }
     await stopped;
