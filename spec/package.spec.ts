@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { PAGES, program, serveUrls } from './readme.js';
+import { PAGES, PROGRAMS, program, serveUrls } from './readme.js';
 import { useRedis } from './redis-server.js';
 
 // What is published, as its users meet it: packed, installed in an empty folder, and run there.
@@ -168,7 +168,8 @@ describe('the packed package', () => {
     const assets = (await readdir(join(root, 'lib', page)))
       .flatMap((name) => (name === 'folder.cts' ? ['folder.cjs', 'folder.d.cts'] : [name]))
       .flatMap((name) => ['esm', 'cjs'].map((build) => `dist/${build}/${page}/${name}`));
-    const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'];
+    const files = ['CHANGELOG.md', 'LICENSE', 'SECURITY.md', 'package.json'];
+    const documents = [...files, ...PAGES, 'docs/screenshot.png'];
     const own = ['dist/cjs/package.json', ...assets, ...documents];
     expect(packed.sort()).toEqual([...built, ...own].sort());
   });
@@ -190,40 +191,41 @@ describe('the packed package', () => {
     });
   });
 
-  it.each(PAGES)('is what %s says: its snippets are typed, and run', async (page) => {
-    await mkdir(join(folder, 'node_modules/@types'), { recursive: true });
-    for (const name of ['express', 'fastify', 'koa', '@types/express', '@types/koa']) {
-      const place = join(folder, 'node_modules', name);
-      await rm(place, { recursive: true, force: true });
-      await symlink(join(root, 'node_modules', name), place);
-    }
-    await write(
-      'page.mts',
-      `${program(page)}
+  it.each(PROGRAMS)(
+    'is what %s says: its snippets of %s are typed, and run',
+    async (page, kind) => {
+      await mkdir(join(folder, 'node_modules/@types'), { recursive: true });
+      for (const name of ['express', 'fastify', 'koa', '@types/express', '@types/koa']) {
+        const place = join(folder, 'node_modules', name);
+        await rm(place, { recursive: true, force: true });
+        await symlink(join(root, 'node_modules', name), place);
+      }
+      await write(
+        'page.mts',
+        `${program(page, kind)}
       function expectSame(actual: unknown, stated: unknown, heading: string): void {
         deepStrictEqual(actual, stated, heading);
       }
       import { deepStrictEqual } from 'node:assert';
       console.log('\\nthe page runs');`,
-    );
-    // The frameworks' own types are not all without errors.
-    await compile(compilers[0][1], 'page.mts', { skipLibCheck: true });
-    const served = await serveUrls();
-    const env = { ...process.env, ...served.urls, REDIS_URL: redis.server.url };
-    const { stdout } = await run(process.execPath, ['page.mjs'], { cwd: folder, env }).finally(() =>
-      served.stop(),
-    );
-    expect(stdout).toContain('\nthe page runs\n');
-  });
+      );
+      // The frameworks' own types are not all without errors.
+      await compile(compilers[0][1], 'page.mts', { skipLibCheck: true });
+      const served = await serveUrls(redis.server.url);
+      const env = { ...process.env, ...served.urls };
+      const { stdout } = await run(process.execPath, ['page.mjs'], { cwd: folder, env }).finally(
+        () => served.stop(),
+      );
+      expect(stdout).toContain('\nthe page runs\n');
+    },
+  );
 
-  it.each(['mts', 'cts'])(
-    'runs on Nest 11 as the README says of it, from a .%s file',
-    async (it) => {
-      // In a function: CommonJS has no await at the top level.
-      const [imports = '', ...rest] = program('README.md', 'ts nest').split(/^(?=const )/m);
-      await write(
-        `nest.${it}`,
-        `${imports}
+  it.each(['mts', 'cts'])('runs on Nest 11 as the docs say of it, from a .%s file', async (it) => {
+    // In a function: CommonJS has no await at the top level.
+    const [imports = '', ...rest] = program('docs/frameworks.md', 'ts nest').split(/^(?=const )/m);
+    await write(
+      `nest.${it}`,
+      `${imports}
       import { deepStrictEqual } from 'node:assert';
       async function main() {
         ${rest.join('')}
@@ -233,12 +235,11 @@ describe('the packed package', () => {
         deepStrictEqual(actual, stated, heading);
       }
       main();`,
-      );
-      const decorators = { experimentalDecorators: true, emitDecoratorMetadata: true };
-      await compile(compilers[0][1], `nest.${it}`, { ...decorators, skipLibCheck: true });
-      expect(await node(`nest.${it.replace('t', 'j')}`)).toBe(true);
-    },
-  );
+    );
+    const decorators = { experimentalDecorators: true, emitDecoratorMetadata: true };
+    await compile(compilers[0][1], `nest.${it}`, { ...decorators, skipLibCheck: true });
+    expect(await node(`nest.${it.replace('t', 'j')}`)).toBe(true);
+  });
 
   it.each(['ioredis', 'ioredis-6'])('takes the clients of %s by their types', async (ioredis) => {
     const place = join(folder, 'node_modules/ioredis');

@@ -1,5 +1,5 @@
 import crypto from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import * as http from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -23,15 +23,24 @@ import * as hanoiMetrics from '../lib/metrics/index.js';
 import * as hanoiMiddleware from '../lib/middleware/index.js';
 import * as hanoiOpenFeature from '../lib/openfeature/index.js';
 import * as hanoiTesting from '../lib/testing/index.js';
-import { PAGES, program, README, serveUrls, snippets, textOf } from './readme.js';
+import {
+  PAGES,
+  PROGRAMS,
+  program,
+  README,
+  sectionOf,
+  serveUrls,
+  snippets,
+  textOf,
+} from './readme.js';
 import { useRedis } from './redis-server.js';
 
 const redis = useRedis();
 const ROOT = join(__dirname, '..');
 
 describe('the README', () => {
-  it('shows at least ten snippets, the first of eight lines', () => {
-    expect(snippets('README.md').length).toBeGreaterThan(10);
+  it('is short, and begins with a snippet of eight lines', () => {
+    expect(README.split('\n').length).toBeLessThan(250);
     const lines = snippets('README.md')[0]
       ?.code.split('\n')
       .filter((line) => line !== '');
@@ -43,15 +52,31 @@ describe('the README', () => {
     expect(README).toContain('\nnpm ci && npm test\n');
   });
 
+  it('leads to every page', () => {
+    for (const page of PAGES.slice(1)) expect(README).toContain(`](${page})`);
+  });
+
+  it('has a row for every folder of lib', () => {
+    const rows = sectionOf('README.md', 'Architecture');
+    const folders = readdirSync(join(ROOT, 'lib'), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+    for (const folder of folders) expect(rows).toContain(`\n| \`lib/${folder}/\` |`);
+  });
+
   it('lists every error code, with what it means', () => {
     const listed = [...README.matchAll(/^\| `([A-Z_]+)` \| (.+) \|$/gm)].map(
       ([, code, meaning]) => [code, meaning],
     );
     expect(Object.fromEntries(listed)).toEqual(hanoi.ERROR_CODES);
   });
+});
 
+describe('the page on serving', () => {
   it('lists every code of the HTTP API, with its status and what it means', () => {
-    const listed = [...README.matchAll(/^\| (\d{3}) \| `([A-Z_]+)` \| (.+) \|$/gm)];
+    const listed = [
+      ...textOf('docs/serving.md').matchAll(/^\| (\d{3}) \| `([A-Z_]+)` \| (.+) \|$/gm),
+    ];
     const meanings = listed.map(([, , code, meaning]) => [code, meaning]);
     expect(Object.fromEntries(meanings)).toEqual(hanoiHttp.HTTP_CODES);
     const statuses = listed.map(([, status, code]) => [Number(status), code]);
@@ -61,14 +86,14 @@ describe('the README', () => {
   });
 });
 
-describe.each(PAGES)('%s', (page) => {
+describe.each(PROGRAMS)('%s, in its snippets of %s', (page, kind) => {
   it('runs, line by line, with the results that it states', async () => {
     const checked: string[] = [];
     const expectSame = (actual: unknown, stated: unknown, heading: string) => {
       checked.push(heading);
       expect({ heading, value: actual }).toEqual({ heading, value: stated });
     };
-    const { code } = transformSync(program(page), {
+    const { code } = transformSync(program(page, kind), {
       jsc: {
         target: 'es2022',
         parser: { syntax: 'typescript', decorators: true },
@@ -100,8 +125,8 @@ describe.each(PAGES)('%s', (page) => {
       'node:timers/promises': timers,
       'prom-client': promClient,
     };
-    const served = await serveUrls();
-    Object.assign(process.env, served.urls, { REDIS_URL: redis.server.url });
+    const served = await serveUrls(redis.server.url);
+    Object.assign(process.env, served.urls);
     const printed = jest.spyOn(console, 'log').mockImplementation(() => {});
     const run = new Function(
       'require',
@@ -119,12 +144,14 @@ describe.each(PAGES)('%s', (page) => {
       await served.stop();
       rmSync(folder, { recursive: true });
     }
-    if (page === 'README.md') expect(printed.mock.calls.flat()).toContain('2500 of 2500');
+    if (page === 'docs/guide.md') expect(printed.mock.calls.flat()).toContain('2500 of 2500');
     printed.mockRestore();
-    const stated = snippets(page).map(({ code }) => code.match(/; \/\/ → /g)?.length ?? 0);
+    const stated = snippets(page, kind).map(({ code }) => code.match(/; \/\/ → /g)?.length ?? 0);
     expect(checked.length).toBe(stated.reduce((sum, count) => sum + count, 0));
   });
+});
 
+describe.each([...PAGES, 'CHANGELOG.md', 'SECURITY.md', 'bench/README.md'])('%s', (page) => {
   it('leads to what is there', () => {
     const from = join(ROOT, dirname(page));
     const broken: string[] = [];
@@ -140,10 +167,24 @@ describe.each(PAGES)('%s', (page) => {
   });
 });
 
+describe('the sources', () => {
+  const sources = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' });
+  it.each(sources.filter((name) => name.endsWith('.ts')))(
+    'name pages that are there: %s',
+    (name) => {
+      const text = readFileSync(join(ROOT, 'lib', name), 'utf8');
+      for (const [, page = ''] of text.matchAll(/\b(docs\/[\w-]+\.md)/g))
+        expect(PAGES).toContain(page);
+      expect(text).not.toMatch(/\b[Tt]he README (?:lists|gives|says|shows)/);
+    },
+  );
+});
+
 /** What GitHub makes of the headings. */
 function anchorsOf(markdown: string): Set<string> {
+  const prose = markdown.replace(/^```[\s\S]*?^```$/gm, '');
   return new Set(
-    Array.from(markdown.matchAll(/^#+ (.+)$/gm), ([, heading = '']) =>
+    Array.from(prose.matchAll(/^#+ (.+)$/gm), ([, heading = '']) =>
       heading
         .toLowerCase()
         .replace(/[^\p{L}\p{N}\s_-]/gu, '')

@@ -197,7 +197,7 @@ export function compileUnreadable(name: string, { code }: HanoiError): CompiledF
 }
 
 /**
- * Who gets what: the one decision, in the order that the README gives. Answers for any subject,
+ * Who gets what: the one decision, in the order that docs/guide.md gives. Answers for any subject,
  * throws for none, and allocates nothing but what the subject's own id needs.
  * `subject` undefined or null is no subject.
  */

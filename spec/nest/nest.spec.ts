@@ -261,9 +261,9 @@ describe('given Nest, and a store that is away', () => {
   });
 });
 
-describe('the README', () => {
+describe('the page on frameworks', () => {
   it('shows an app that runs, with the answers that it states', async () => {
-    const page = program('README.md', 'ts nest')
+    const page = program('docs/frameworks.md', 'ts nest')
       .replaceAll("from 'hanoi'", `from ${built.at('index.js')}`)
       .replaceAll("from 'hanoi/nest'", `from ${built.at('nest/index.js')}`);
     const app = compiled(

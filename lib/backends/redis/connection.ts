@@ -453,7 +453,7 @@ const CODES: { readonly [word: string]: ErrorCode } = {
 
 const ADVICE: { readonly [word: string]: string } = {
   NOAUTH: 'Give the client a password.',
-  NOPERM: "The README lists what the user's ACL has to allow.",
+  NOPERM: "docs/stores.md lists what the user's ACL has to allow.",
   OOM: 'Its `maxmemory` is used up.',
   MISCONF: 'It cannot save to disk.',
   READONLY: 'It is a replica; write to its master.',
