@@ -304,6 +304,36 @@ describe('while the page is open', () => {
     await page.locator('#percentage .figure', { hasText: '11%' }).waitFor();
   });
 
+  it('shows what was changed while the connection was lost', async () => {
+    const { site } = given;
+    await site.rollout.addFeature('chat', { percentage: 10 });
+    const page = await site.person('ann');
+    await page.route(/\/events$/, (route) => route.abort());
+    const failed = page.waitForEvent('requestfailed');
+    await page.goto(site.feature('chat'));
+    await failed;
+    await site.rollout.as('bea').setPercentage('chat', 11);
+    await page.unroute(/\/events$/);
+    await page.getByText('bea changed this. The page shows it.').waitFor({ timeout: 10_000 });
+    site.complaints.length = 0;
+  });
+
+  it('says of no feature that it was removed, where one is signed out', async () => {
+    const { site } = given;
+    await site.rollout.addFeature('chat', { percentage: 10 });
+    const page = await site.person('ann');
+    const opened = page.waitForRequest(/\/events$/);
+    await page.goto(site.feature('chat'));
+    await opened;
+    await page.waitForLoadState('networkidle');
+    await page.context().clearCookies();
+    const asked = page.waitForResponse(/\/sign-in/);
+    await site.rollout.as('bea').setPercentage('chat', 11);
+    await asked;
+    await page.waitForTimeout(300);
+    expect(await page.locator('#live').textContent()).toBe('');
+  });
+
   it('shows who gains while the percentage is dragged', async () => {
     const { site } = given;
     await site.rollout.addFeature('chat', { percentage: 10 });

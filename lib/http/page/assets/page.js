@@ -161,6 +161,7 @@ function follow() {
       say(`${name} was changed.`, true);
     }
   };
+  const missed = () => about !== undefined && refresh();
   // Browsers have few connections to one host: those that nobody looks at need none.
   let stream;
   const listen = () => {
@@ -169,14 +170,16 @@ function follow() {
     if (document.hidden) return;
     stream = new EventSource(events);
     stream.addEventListener('change', heard);
+    // What came before, or while the connection was lost.
+    stream.addEventListener('open', missed);
   };
   listen();
   addEventListener('pagehide', () => stream?.close());
   addEventListener('pageshow', ({ persisted }) => persisted && listen());
   document.addEventListener('visibilitychange', () => {
     listen();
-    // What came while nobody listened.
-    if (!document.hidden && about !== undefined) refresh();
+    // Also where there is no room for another stream.
+    if (!document.hidden) missed();
   });
 }
 
