@@ -74,7 +74,10 @@ export function nodeBridge(
 function baseOf(originalUrl: string, url: string): string {
   const [path = ''] = originalUrl.split('?');
   const [inner = ''] = url.split('?');
-  if (path.endsWith(inner)) return path.slice(0, path.length - inner.length);
+  if (path.endsWith(inner)) {
+    // Express 4 leaves one slash of several at the end: the others are no part of the mount.
+    return path.slice(0, path.length - inner.length).replace(/(?<!\/)\/+$/, '');
+  }
   // The mount itself, without a slash: the framework makes it one.
   return inner === '/' ? path : '';
 }
