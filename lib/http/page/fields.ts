@@ -49,8 +49,8 @@ export class Fields {
   /** INVALID_REQUEST, at the field, where it is no number. */
   number(name: string): number {
     const text = this.text(name).replace(/%$/, '').trim();
-    const value = Number(text);
-    if (text !== '' && Number.isFinite(value)) return value;
+    // Not hexadecimal, nor with an exponent: nobody means that.
+    if (/^[+-]?(\d+\.?\d*|\.\d+)$/.test(text)) return Number(text);
     throw new Refusal('INVALID_REQUEST', `Expected a number, got ${JSON.stringify(text)}.`, {
       path: name,
     });

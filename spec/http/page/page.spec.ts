@@ -227,6 +227,19 @@ describe('a form of the page', () => {
     expect((await rollout.get('chat'))?.enabled).toBe(expected !== 303);
   });
 
+  it.each(['0x10', '1e1', '1_0', 'Infinity', '', '1.2.3'])(
+    'takes no percentage %j',
+    async (percentage) => {
+      const { visitor, rollout } = given();
+      await rollout.addFeature('chat', { percentage: 7 });
+      await visitor.signIn(ADMIN);
+      await visitor.get('/feature?name=chat');
+      const fields = { do: 'percentage', percentage };
+      expect((await visitor.post('/feature?name=chat', fields)).status).toBe(400);
+      expect((await rollout.get('chat'))?.percentage).toBe(7);
+    },
+  );
+
   it('is not taken twice with one field', async () => {
     const { visitor, rollout, handler } = given();
     await rollout.addFeature('chat');
