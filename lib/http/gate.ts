@@ -140,9 +140,14 @@ export class Gate {
     const { proxies } = this.policy;
     if (proxies === 0) return networkOf(address);
     const forwarded = headers.get('x-forwarded-for')?.split(',') ?? [];
-    return networkOf(forwarded.at(-proxies)?.trim().slice(0, 64) || address);
+    const seen = forwarded.at(-proxies)?.trim().slice(0, 64) ?? '';
+    const [, six, four, bare] = WITH_PORT.exec(seen) ?? [];
+    return networkOf(six || four || bare || address);
   }
 }
+
+/** Some proxies name the port too, which is another for each connection: `[2001:db8::1]:443`. */
+const WITH_PORT = /^(?:\[([^\]]*)\](?::\d+)?|([^:]+)(?::\d+)?|(.*))$/;
 
 /** Whoever has one address of IPv6 mostly has all that begin with the same four groups. */
 function networkOf(address: string): string {

@@ -940,6 +940,9 @@ describe('resources', () => {
     };
     expect(await statuses(0, ['192.0.2.1', '192.0.2.2'])).toEqual([401, 429]);
     expect(await statuses(1, ['192.0.2.1', '192.0.2.2'])).toEqual([401, 401]);
+    // A port is another for each connection.
+    expect(await statuses(1, ['192.0.2.1:4001', '192.0.2.1:4002'])).toEqual([401, 429]);
+    expect(await statuses(1, ['[2001:db8::1]:4001', '2001:db8::2'])).toEqual([401, 429]);
     // What the client says itself stands before what the proxies have seen.
     expect(await statuses(1, ['1.1.1.1, 192.0.2.1', '2.2.2.2, 192.0.2.1'])).toEqual([401, 429]);
     expect(
