@@ -95,7 +95,9 @@ export function cookie(
   lastsS: number,
 ): string {
   const secure = isSecure ? '; Secure' : '';
-  return `${name}=${value}; Path=${path || '/'}; Max-Age=${lastsS}; HttpOnly; SameSite=Strict${secure}`;
+  // A mount with parameters has a path that others choose.
+  const attribute = path.replaceAll(';', '%3B') || '/';
+  return `${name}=${value}; Path=${attribute}; Max-Age=${lastsS}; HttpOnly; SameSite=Strict${secure}`;
 }
 
 export function cookieIn(cookies: string | null, name: string): string | undefined {

@@ -134,7 +134,7 @@ export class AdminPage {
     const problem = problemOf(error);
     if (problem.status === 500) this.parts.report(error);
     const headers = error instanceof Refusal ? error.fields.headers : undefined;
-    return problemPage(problem, base, visit, headers);
+    return problemPage(problem, base, visit, headers, this.parts.hasTokens);
   }
 
   /** Who asks; or where they can say who they are. */
@@ -380,7 +380,7 @@ function writeOf({ fields }: Visit): Pick<WriteOptions, 'note' | 'requestId'> {
 function strangeForm(): Refusal {
   return new Refusal(
     'FORBIDDEN',
-    'The form was not given out to this browser, or too long ago. Load the page again.',
+    'The form was not given out to this browser, or too long ago. Load the page again; over plain http, browsers keep its cookie on the machine itself alone.',
   );
 }
 

@@ -85,11 +85,12 @@ export function problemPage(
   base: string,
   visit?: Visit,
   headers: Readonly<Record<string, string>> = {},
+  canSignIn: boolean = false,
 ): Response {
   const { title, detail, status, code } = problem;
   const body = html`<h1>${status === 503 ? 'The store does not answer' : title}</h1>
 <div class="notice ${status >= 500 ? 'bad' : 'warn'}" role="alert"><p>${detail}</p><p class="quiet">${code}</p></div>
-<p>${status === 401 ? html`<a class="button" href="${base}/sign-in">Sign in</a>` : html`<a href="${base}/">All features</a>`}</p>`;
+<p>${status === 401 && canSignIn ? html`<a class="button" href="${base}/sign-in">Sign in</a>` : html`<a href="${base}/">All features</a>`}</p>`;
   return pageOf({ title, base, body, visit, status, headers });
 }
 

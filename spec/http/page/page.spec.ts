@@ -138,6 +138,29 @@ describe('the page, for those who have not signed in', () => {
     }
   });
 
+  it('gives a cookie of no more attributes under a mount whose path others choose', async () => {
+    const { rollout, handler } = given();
+    const app = express().use('/:team/flags', handler.node);
+    const server = createServer(app);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const response = await fetch(`http://127.0.0.1:${port}/a;Domain=example.com;/flags/sign-in`);
+      const [cookie = ''] = response.headers.getSetCookie();
+      expect(cookie).toMatch(/; Path=\/a%3BDomain=example\.com%3B\/flags; Max-Age=/);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+      handler.close();
+      await rollout.close();
+    }
+  });
+
+  it('offers to sign in only where a token can be', async () => {
+    const { visitor } = given({ authorize: () => undefined, tokens: [] });
+    expect((await visitor.get('/')).status).toBe(401);
+    expect(visitor.text).not.toContain('/sign-in');
+  });
+
   it('refuses tokens by the dozen, for a while', async () => {
     const { visitor } = given({ failuresPerMinute: 3 });
     await visitor.get('/sign-in');
