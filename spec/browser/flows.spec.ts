@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { Page } from 'playwright-core';
 import { TOKENS, useSite } from './site.js';
 
@@ -44,6 +46,35 @@ describe.each(MODES)('%s', (_, options) => {
     await page.goto(site.url);
     expect(new URL(page.url()).pathname).toBe('/sign-in');
     expect(urls.filter((url) => url.includes('token-of'))).toEqual([]);
+  });
+
+  it('stays signed in, and keeps the forms of other pages, by a link of another site', async () => {
+    const { site } = given;
+    await site.rollout.addFeature('chat');
+    const page = await site.person('ann', options);
+    await page.goto(site.feature('chat'));
+    const linking = createServer((_, response) => {
+      response.setHeader('content-type', 'text/html');
+      response.end(`<link rel="icon" href="data:,"><a href="${site.feature('chat')}">chat</a>`);
+    });
+    await new Promise<void>((resolve) => linking.listen(0, '127.0.0.1', resolve));
+    try {
+      const other = await page.context().newPage();
+      await other.goto(`http://localhost:${(linking.address() as AddressInfo).port}`);
+      await other.getByRole('link').click();
+      await other.getByRole('heading', { name: 'chat' }).waitFor();
+      expect(other.url()).toBe(site.feature('chat'));
+      await button(page, 'Turn off for everyone').click();
+      await page.locator('#saved').waitFor();
+      await other.reload();
+      await button(other, 'Turn on again').click();
+      await other.locator('#saved').waitFor();
+    } finally {
+      await new Promise((resolve) => {
+        linking.close(resolve);
+        linking.closeAllConnections();
+      });
+    }
   });
 
   it('narrows the list by name, state and tag', async () => {

@@ -18,6 +18,7 @@ import { Fields, readFields } from './fields.js';
 import { FormToken } from './form-token.js';
 import { LeftoverCache } from './leftover-cache.js';
 import { listPage } from './list-page.js';
+import { isFromElsewhere, onwardPage } from './onward-page.js';
 import { isOpenOutcome, problemPage, refusedPage } from './refusals.js';
 import { pathWithin, signInPage } from './sign-in-page.js';
 import { featureUrl, type Visit } from './visit.js';
@@ -110,6 +111,7 @@ export class AdminPage {
     env: Arrival,
     answer: (token: FormToken) => Promise<Response>,
   ): Promise<Response> {
+    if (isFromElsewhere(request)) return onwardPage(request, env.base);
     const token = FormToken.of(request);
     let response: Response;
     try {

@@ -155,6 +155,18 @@ describe('the page, for those who have not signed in', () => {
     }
   });
 
+  it('goes on from here by a link of another site, and replaces no cookie', async () => {
+    const { visitor } = given();
+    const elsewhere = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' };
+    const response = await visitor.get('/feature?name=%22%3E', elsewhere);
+    expect([response.status, response.headers.get('refresh'), visitor.cookies.size]).toEqual([
+      200,
+      '0; url=/feature?name=%22%3E',
+      0,
+    ]);
+    expect((await visitor.get('/feature?name=%22%3E')).status).toBe(303);
+  });
+
   it('offers to sign in only where a token can be', async () => {
     const { visitor } = given({ authorize: () => undefined, tokens: [] });
     expect((await visitor.get('/')).status).toBe(401);
