@@ -98,6 +98,29 @@ export function shareOf(percentage: number, bucketing: Bucketing, name: string):
   };
 }
 
+/**
+ * Names the order in which ids come in under a bucketing as the percentage rises. Of two shares of
+ * one order the smaller is within the larger.
+ */
+export function orderOf(bucketing: Bucketing, name: string): string {
+  switch (bucketing) {
+    // They differ in variants alone.
+    case 'modulo':
+    case 'hanoi':
+      return 'modulo';
+    case 'pyrollout':
+      return 'pyrollout/0';
+    case 'pyrollout-randomized':
+      return `pyrollout/${((crc32(name) % 100) + 100) % 100}`;
+    case 'independent':
+      return `independent/${saltOf(name)}`;
+    case 'rollout-gem-randomized':
+      return `rollout-gem-randomized/${name}`;
+    default:
+      return bucketing;
+  }
+}
+
 /** What a share of that bucketing compares with, at this percentage. */
 export function thresholdUnder(bucketing: Bucketing, percentage: number): number {
   if (bucketing === 'slowroll') return (HASHES / 100) * percentage;

@@ -2,36 +2,17 @@ import type { Feature } from '../../domain/feature.js';
 import { cohortsOf, overlapsIn } from '../../domain/overlap.js';
 import type { Finding } from './finding.js';
 
-/** So many pairs are named. */
-const MOST_NAMED = 8;
-
 /** Features whose percentages let in too much, or too little, the same users. One finding for those that hang together. */
 export function overlaps(features: readonly Feature[], now: number): Finding[] {
-  const pairs = overlapsIn(cohortsOf(features, now));
-  const groups = new Map<string, Set<string>>();
-  for (const { names } of pairs) {
-    const [one, other] = names.map((name) => groups.get(name) ?? new Set([name])) as [
-      Set<string>,
-      Set<string>,
-    ];
-    if (one === other) continue;
-    const joined = new Set([...one, ...other]);
-    for (const name of joined) groups.set(name, joined);
-  }
-  return Array.from(new Set(groups.values()), (group) => {
-    const own = pairs.filter(({ names }) => group.has(names[0]));
-    const named = own
-      .slice(0, MOST_NAMED)
-      .map(({ names: [one, other], shares, shared, byChance }) => {
-        return `"${one}" (${percent(shares[0])}) and "${other}" (${percent(shares[1])}) share ${percent(shared)} of all ids, where ${percent(byChance)} is chance`;
-      });
-    const more = own.length > MOST_NAMED ? `; and ${own.length - MOST_NAMED} more pairs` : '';
+  const { found, uncompared } = overlapsIn(cohortsOf(features, now));
+  const findings = found.map(({ names: together, pairs, farthest }): Finding => {
+    const named = farthest.map(({ names: [one, other], shares, shared, byChance }) => {
+      return `"${one}" (${percent(shares[0])}) and "${other}" (${percent(shares[1])}) share ${percent(shared)} of all ids, where ${percent(byChance)} is chance`;
+    });
+    const others = pairs - farthest.length;
+    const more = others > 0 ? `; and ${others.toLocaleString('en')} more pairs` : '';
     return {
-      ...{
-        severity: 'warning',
-        kind: 'overlap',
-        features: [...group].sort((one, other) => (one < other ? -1 : 1)),
-      },
+      ...{ severity: 'warning', kind: 'overlap', features: together },
       message:
         `Their percentages do not choose independently: ${named.join('; ')}${more}. ` +
         'So the same users get new things first, and what is measured of one is mixed with the others.',
@@ -40,6 +21,13 @@ export function overlaps(features: readonly Feature[], now: number): Finding[] {
         'To change it of one that is live deals its users again.',
     };
   });
+  if (uncompared === 0) return findings;
+  const note: Finding = {
+    ...{ severity: 'note', kind: 'overlap', features: [] },
+    message: `There are too many different cohorts to compare: ${uncompared.toLocaleString('en')} features were only compared with those that choose in the same order.`,
+    fix: 'Give new features the bucketing `independent`, which need not be compared.',
+  };
+  return [...findings, note];
 }
 
 function percent(part: number): string {
