@@ -54,7 +54,9 @@ export interface CopyReport {
   readonly skipped: readonly string[];
   /**
    * Those that can't be read, here or there (CORRUPT_FEATURE), and were left alone; and those that
-   * changed faster than they could be copied (CONFLICT): to copy again goes on with them.
+   * changed faster than they could be copied (CONFLICT): to copy again goes on with them. And those
+   * that were left behind, though a feature that is there now requires them, and so is off for
+   * everyone (FEATURE_NOT_FOUND).
    */
   readonly problems: readonly HanoiError[];
 }
@@ -136,7 +138,40 @@ export async function copyFeatures(
     }
     onProgress?.({ done: at + 1, of: wanted.length });
   }
+  const { copied, replaced, same, skipped } = report;
+  const told = problems.map(({ feature }) => feature);
+  const there = new Set([...copied, ...replaced, ...same, ...skipped, ...told]);
+  const ours = [...copied, ...replaced, ...same];
+  problems.push(...(await leftBehind(ours, there, features, to)));
   return { ...report, problems };
+}
+
+/** What these require, and only the source has. */
+async function leftBehind(
+  names: readonly string[],
+  there: ReadonlySet<string | undefined>,
+  features: ReadonlyMap<string, Stored>,
+  to: Backend,
+): Promise<HanoiError[]> {
+  const missing = new Map<string, string[]>();
+  for (const name of names) {
+    for (const { feature } of features.get(name)?.feature?.requires ?? []) {
+      if (there.has(feature) || !features.has(feature)) continue;
+      missing.set(feature, [...(missing.get(feature) ?? []), JSON.stringify(name)]);
+    }
+  }
+  const problems: HanoiError[] = [];
+  for (const [feature, by] of missing) {
+    if ((await to.load(feature)) !== undefined) continue;
+    problems.push(
+      new HanoiError(
+        'FEATURE_NOT_FOUND',
+        `${titleOf(feature)} was left behind. What requires it is off for everyone there: ${by.join(', ')}. Copy it too.`,
+        { feature },
+      ),
+    );
+  }
+  return problems;
 }
 
 /** By shape: a backend of another copy of the package is one too. READ_ONLY, INVALID_ARGUMENT. */

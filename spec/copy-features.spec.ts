@@ -632,3 +632,40 @@ it('shows nobody a half, and goes on after it was killed', async () => {
   expect((await target.decide('list', 'user-1')).enabled).toBe(true);
   expect(Object.keys((await target.get('list')) as object)).not.toContain('incomplete');
 });
+
+describe('a prerequisite that is left behind', () => {
+  const filled = async () => {
+    const [source, target] = [open('MemoryBackend'), open('RedisBackend')];
+    await source.rollout.addFeature('base', { percentage: 100 });
+    await source.rollout.addFeature('chat', { percentage: 100, requires: [{ feature: 'base' }] });
+    await source.rollout.addFeature('shop', { percentage: 100, requires: [{ feature: 'base' }] });
+    return { from: source.backend, to: target.backend, source, target };
+  };
+  const told = [
+    {
+      ...{ code: 'FEATURE_NOT_FOUND', feature: 'base' },
+      message:
+        'Feature "base" was left behind. What requires it is off for everyone there: "chat", "shop". Copy it too.',
+    },
+  ];
+
+  it('is a problem, until it is there', async () => {
+    const { from, to, target } = await filled();
+    const names = ['chat', 'shop'];
+    expect((await copyFeatures(from, to, { names, dryRun: true })).problems).toMatchObject(told);
+    expect((await copyFeatures(from, to, { names })).problems).toMatchObject(told);
+    expect(await target.rollout.isEnabled('chat', 'ann')).toBe(false);
+    const again = await copyFeatures(from, to, { names });
+    expect([again.same, again.problems]).toMatchObject([names, told]);
+    expect((await copyFeatures(from, to, { names: ['base'] })).problems).toEqual([]);
+    expect((await copyFeatures(from, to, { names })).problems).toEqual([]);
+    expect(await target.rollout.isEnabled('chat', 'ann')).toBe(true);
+  });
+
+  it('is none where it comes along, or is not there to copy', async () => {
+    const { from, to, source } = await filled();
+    expect((await copyFeatures(from, to, { dryRun: true })).problems).toEqual([]);
+    await source.rollout.remove('base');
+    expect((await copyFeatures(from, to)).problems).toEqual([]);
+  });
+});

@@ -640,6 +640,17 @@ describe('moving features', () => {
     });
   });
 
+  it('tells of a prerequisite that it leaves behind', async () => {
+    await told('add', 'base', '-p', '100');
+    await told('add', 'chat', '--settings', '{"requires":[{"feature":"base"}]}');
+    const copied = await hanoi(['copy', 'features.json', 'to.json', 'chat']);
+    expect(copied).toMatchObject({
+      ...{ code: 1, out: 'copied     chat\n' },
+      err: expect.stringContaining('FEATURE_NOT_FOUND: Feature "base" was left behind.'),
+    });
+    expect((await hanoi(['copy', 'features.json', 'to.json'])).code).toBe(0);
+  });
+
   it.each<[string, unknown, string, string[]]>([
     [
       'rollout-gem',
