@@ -260,6 +260,15 @@ describe('looking at features', () => {
     expect(await json('show', 'chat')).toMatchObject({ percentage: 50 });
   });
 
+  it('previews nothing over nobody', async () => {
+    await told('add', 'chat');
+    for (const args of [[], ['--population'], ['--json']]) {
+      const { code, out, err } = await hanoi(['preview', 'chat', '80', ...args], { input: '\n' });
+      expect([code, out]).toEqual([2, '']);
+      expect(err).toMatch(/ids, and there were none|the population; it is empty/);
+    }
+  });
+
   it('previews over the population', async () => {
     await beside(async (rollout) => {
       await rollout.population.increaseBuckets(4);
@@ -501,6 +510,14 @@ describe('the past', () => {
     expect((await json('history', 'chat', '--kind', 'members')).changes).toHaveLength(1);
     expect((await json('history', 'chat', '--before', '2')).changes).toMatchObject([{ id: '1' }]);
     expect(await failure('history', 'nope')).toMatchObject({ exitCode: 3 });
+    expect(await failure('history', 'nope', '--limit', '0')).toMatchObject({ exitCode: 3 });
+  });
+
+  it('is not said to be empty where none of it was asked for', async () => {
+    await told('remove', 'chat', '--yes');
+    expect(await hanoi(['history', 'chat', '--limit', '0'])).toEqual({ code: 0, out: '', err: '' });
+    const first = await hanoi(['history', 'chat', '--before', '1']);
+    expect(first).toEqual({ code: 0, out: '', err: 'No such change is kept.\n' });
   });
 
   it('is told of everything', async () => {

@@ -38,18 +38,21 @@ export async function history(
     name === undefined
       ? await rollout.log({ limit, ...options })
       : (await rollout.history(referenceOf(name, of), { limit, ...options })).map(asEvent);
-  if (name !== undefined && changes.length === 0 && options.before === undefined) {
-    // An empty history and a misspelt name are not the same.
-    if ((of ?? 'feature') === 'feature' && (await rollout.get(name)) === undefined) {
-      throw notFound(name);
-    }
+  // An empty part of a history and a misspelt name are not the same.
+  if (name !== undefined && changes.length === 0 && (of ?? 'feature') === 'feature') {
+    const isKept = (await rollout.history(name, { limit: 1 })).length > 0;
+    if (!isKept && (await rollout.get(name)) === undefined) throw notFound(name);
   }
   if (session.isJson) {
     await terminal.printJson({ changes });
     return EXIT.done;
   }
   for (const change of changes) await terminal.print(...changeLines(session, change));
-  if (changes.length === 0) terminal.warn('Nothing is kept of what has changed.\n');
+  if (changes.length === 0 && limit > 0) {
+    const isPart = options.before !== undefined || options.kind !== undefined;
+    const what = isPart ? 'No such change is kept' : 'Nothing is kept of what has changed';
+    terminal.warn(`${what}.\n`);
+  }
   return EXIT.done;
 }
 

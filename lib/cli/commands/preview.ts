@@ -46,15 +46,23 @@ export async function preview(
       progress.end();
     }
   });
+  const { gains, loses, changes, stays, unknown, ids } = result;
+  const all = gains + loses + changes + stays + unknown;
+  if (all === 0) {
+    // A pipe that gave nothing would look like a change that moves nobody.
+    const whom = population
+      ? 'somebody in the population; it is empty'
+      : 'ids, and there were none';
+    throw new HanoiError('INVALID_ARGUMENT', `Expected ${whom}.`);
+  }
   if (isJson) {
     await terminal.printJson({ feature: name, percentage, ...result });
     return EXIT.done;
   }
-  const { gains, loses, changes, stays, unknown, ids } = result;
   const some = (kind: 'gains' | 'loses' | 'changes') =>
     ids[kind].map(printable).join(', ') + (result[kind] > ids[kind].length ? ', …' : '');
   await terminal.print(
-    `${printable(name)} at ${percentage}%, of ${(gains + loses + changes + stays + unknown).toLocaleString('en')}:`,
+    `${printable(name)} at ${percentage}%, of ${all.toLocaleString('en')}:`,
     ...table(
       terminal,
       ['', '', ''],
@@ -63,6 +71,7 @@ export async function preview(
         ['lose it', loses.toLocaleString('en'), [some('loses'), 'red']],
         ['change variant', changes.toLocaleString('en'), [some('changes'), 'yellow']],
         ['stay as they are', stays.toLocaleString('en'), ''],
+        ...(unknown > 0 ? [["can't be told", unknown.toLocaleString('en'), '']] : []),
       ],
     ),
   );
