@@ -391,13 +391,16 @@ function record(value: unknown, path: string): Record<string, Json> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return value as Record<string, Json>;
   }
-  throw wrong(`${path === '' ? 'it' : `\`${path}\``} has to be an object, not ${kindOf(value)}`);
+  const what = path === '' ? 'it' : `\`${path}\``;
+  if (value === undefined) throw wrong(`${what} is missing, and has to be an object`);
+  throw wrong(`${what} has to be an object, not ${kindOf(value)}`);
 }
 
 /** What it is, without what stands there: that can be a user's id. */
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
-  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** Names come from outside: `__proto__` is one like any other. */
