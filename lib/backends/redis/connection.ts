@@ -463,7 +463,7 @@ const ADVICE: { readonly [word: string]: string } = {
 /** ioredis's errors carry passwords, arguments and ids: of these only what went wrong is kept. */
 function storeError(error: unknown): HanoiError {
   if (error instanceof HanoiError) return error;
-  const { name, message, code, lastNodeError } = error as IoredisError;
+  const { name, message, code, hostname, address, port, lastNodeError } = error as IoredisError;
   if (lastNodeError !== undefined) return storeError(lastNodeError);
   // ioredis-mock gives its own no name.
   if (name === 'ReplyError' || message.startsWith('NOSCRIPT ')) {
@@ -475,12 +475,18 @@ function storeError(error: unknown): HanoiError {
   const [, word] =
     /^Too many Cluster redirections\. Last error: (?:ReplyError: )?([A-Z]+) /.exec(message) ?? [];
   if (word !== undefined) return new Refusal(word);
-  const why = typeof code === 'string' ? `Redis was not reached (${code}).` : UNREACHED;
-  return new HanoiError('STORE_UNAVAILABLE', why);
+  if (typeof code !== 'string') return new HanoiError('STORE_UNAVAILABLE', UNREACHED);
+  const node = hostname ?? (port === undefined ? address : `${address}:${port}`);
+  const why = node === undefined ? code : `${code} ${node}`;
+  return new HanoiError('STORE_UNAVAILABLE', `Redis was not reached (${why}).`);
 }
 
 interface IoredisError extends Error {
   readonly code?: unknown;
+  /** Of the system's: a name that is not known, or where nobody listens. */
+  readonly hostname?: string;
+  readonly address?: string;
+  readonly port?: number;
   /** Of a cluster that can't be reached. */
   readonly lastNodeError?: unknown;
 }
