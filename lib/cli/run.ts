@@ -34,10 +34,17 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
 async function misused({ code, message }: CommanderError, args: readonly string[]): Promise<Error> {
   const { HanoiError } = await import('../errors.js');
   const said = message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-  const isHelp = code === 'commander.help';
-  const what = isHelp ? `expected a subcommand of \`hanoi ${args[0]}\`` : said;
+  const what = code === 'commander.help' ? helpless(args) : said;
   const sentence = `${what[0]?.toUpperCase()}${what.slice(1)}`.replace(/[.]?$/, '.');
   return new HanoiError('INVALID_ARGUMENT', `${sentence} \`hanoi help\` shows how it goes.`);
+}
+
+/** Help is shown for a family without a subcommand, and where it was asked for of what there isn't. */
+function helpless(args: readonly string[]): string {
+  const asked = args[args.indexOf('help') + 1];
+  if (args.includes('help') && asked !== undefined) return `unknown command '${asked}'`;
+  const [family] = args.filter((each) => !each.startsWith('-'));
+  return `expected a subcommand of \`hanoi ${family}\``;
 }
 
 function beforeRest(args: readonly string[]): readonly string[] {
