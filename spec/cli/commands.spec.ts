@@ -618,7 +618,8 @@ describe('moving features', () => {
     const chat = JSON.parse(readFileSync(join(folder, 'chat.json'), 'utf8'));
     expect(Object.keys(chat.features)).toEqual(['group\u001ffriends', 'chat']);
     expect(await failure('export', '-o', 'chat.json')).toMatchObject({ exitCode: 2 });
-    await told('export', '-o', 'chat.json', '--force');
+    const { err } = await hanoi(['export', '-o', 'chat.json', '--force']);
+    expect(err).toBe('2 features, 1 group are in chat.json.\n');
     expect(
       await json('import', 'chat.json', '--from', 'hanoi-file', '-u', 'to.json'),
     ).toMatchObject({
@@ -785,6 +786,13 @@ describe('where it works', () => {
   });
 
   it('tells a broken file from an empty one', async () => {
+    for (const [text, why] of [
+      ['{}', '`features` is missing, and has to be an object.'],
+      ['{ "features": { "chat": {} }, "members": { "chat": {} } }', 'a list of ids, not an object'],
+    ] as const) {
+      write('features.json', text);
+      expect((await failure('list')).message).toContain(why);
+    }
     write('features.json', '{ "features": ');
     expect(await failure('list')).toMatchObject({ code: 'STORE_UNAVAILABLE', exitCode: 5 });
     expect(await failure('add', 'chat')).toMatchObject({ code: 'NOT_APPLIED', exitCode: 5 });
@@ -849,6 +857,17 @@ describe('what it prints', () => {
     expect(await told('list')).toContain(groups[2]);
   });
 
+  it('leaves the other columns their room beside one long name', async () => {
+    const name = 'x'.repeat(200);
+    await told('add', name, '-p', '20');
+    await told('add', 'chat', '-p', '20', '--group', 'staff');
+    const { out } = await hanoi(['list'], { isTerminal: true, env: { NO_COLOR: '1' } });
+    for (const line of out.trimEnd().split('\n')) expect(line.length).toBeLessThanOrEqual(100);
+    expect(out).toMatch(/^chat +on +█+░+ 20% +group staff$/m);
+    expect(out).toMatch(/^x{39}… +on /m);
+    expect(await told('list')).toContain(name);
+  });
+
   it.each([
     [['list', '--bogus'], "Unknown option '--bogus'."],
     [['lst'], "Unknown command 'lst' (Did you mean list?)."],
@@ -857,6 +876,9 @@ describe('what it prints', () => {
     [['percentage', 'a', '200'], 'Expected a number from 0 to 100.'],
     [['percentage', 'a', '1e1000'], 'Expected a number from 0 to 100.'],
     [['ramp'], 'Expected a subcommand of `hanoi ramp`.'],
+    [['--note=x', 'ramp'], 'Expected a subcommand of `hanoi ramp`.'],
+    [['help', 'nope'], "Unknown command 'nope'."],
+    [['users', 'help', 'nope'], "Unknown command 'nope'."],
     [['users', 'list', 'a', '--limit', '-1'], 'Expected a whole number.'],
   ])('is one line that says what is wrong with %j', async (args, why) => {
     const { code, out, err } = await hanoi(args);

@@ -152,6 +152,15 @@ describe('the command line on Redis', () => {
   });
 });
 
+it.each([
+  ['127.0.0.1:1', '(ECONNREFUSED 127.0.0.1:1)'],
+  ['no-such-host.invalid', ' no-such-host.invalid)'],
+])('names the host where %s was not reached, and not the password', async (host, named) => {
+  const { message } = await failure('list', '-u', `redis://ann:hunter2@${host}`);
+  expect(message).toContain(named);
+  expect(message).not.toMatch(/ann|hunter2/);
+});
+
 describe('doctor', () => {
   it('finds nothing where all is well', async () => {
     await beside((rollout) => rollout.addFeature('chat', { percentage: 20 }));

@@ -7,6 +7,7 @@ import { copyFeatures } from '../../copy-features.js';
 import { HanoiError, invalid, withoutValue } from '../../errors.js';
 import type { Imported } from '../../import/index.js';
 import { Rollout } from '../../rollout.js';
+import { readName } from '../../stored-name.js';
 import { EXIT, Interrupted } from '../failure.js';
 import { interruptible } from '../interruption.js';
 import { clientOf, openPlace, type Place, parsePlace, titleOf, writable } from '../place.js';
@@ -42,9 +43,23 @@ export async function exportFeatures(
   if (output === undefined || output === '-') await terminal.write(text);
   else {
     await save(resolve(terminal.folder, output), text, force);
-    terminal.warn(`${report.copied.length} features are in ${printable(output)}.\n`);
+    const { features } = await whole.loadAll();
+    terminal.warn(`${countsOf(features.keys())} in ${printable(output)}.\n`);
   }
   return tellProblems(terminal, report.problems) ? EXIT.no : EXIT.done;
+}
+
+/** `8 features, 1 group are`. */
+function countsOf(stored: Iterable<string>): string {
+  const counts = new Map<string, number>([['feature', 0]]);
+  for (const name of stored) {
+    const [kind] = readName(name);
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  const { size } = counts;
+  const words = Array.from(counts, ([kind, count]) => `${count} ${kind}${count === 1 ? '' : 's'}`);
+  const isOne = size === 1 && counts.get('feature') === 1;
+  return `${words.join(', ')} ${isOne ? 'is' : 'are'}`;
 }
 
 /** Whole or not at all. INVALID_ARGUMENT where there is a file, unless `force`. */
