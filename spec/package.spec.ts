@@ -191,34 +191,31 @@ describe('the packed package', () => {
     });
   });
 
-  it.each(PROGRAMS)(
-    'is what %s says: its snippets of %s are typed, and run',
-    async (page, kind) => {
-      await mkdir(join(folder, 'node_modules/@types'), { recursive: true });
-      for (const name of ['express', 'fastify', 'koa', '@types/express', '@types/koa']) {
-        const place = join(folder, 'node_modules', name);
-        await rm(place, { recursive: true, force: true });
-        await symlink(join(root, 'node_modules', name), place);
-      }
-      await write(
-        'page.mts',
-        `${program(page, kind)}
+  it.each(PROGRAMS)('is what %s says: its %s is typed, and runs', async (page, kind) => {
+    await mkdir(join(folder, 'node_modules/@types'), { recursive: true });
+    for (const name of ['express', 'fastify', 'koa', '@types/express', '@types/koa']) {
+      const place = join(folder, 'node_modules', name);
+      await rm(place, { recursive: true, force: true });
+      await symlink(join(root, 'node_modules', name), place);
+    }
+    await write(
+      'page.mts',
+      `${program(page, kind)}
       function expectSame(actual: unknown, stated: unknown, heading: string): void {
         deepStrictEqual(actual, stated, heading);
       }
       import { deepStrictEqual } from 'node:assert';
       console.log('\\nthe page runs');`,
-      );
-      // The frameworks' own types are not all without errors.
-      await compile(compilers[0][1], 'page.mts', { skipLibCheck: true });
-      const served = await serveUrls(redis.server.url);
-      const env = { ...process.env, ...served.urls };
-      const { stdout } = await run(process.execPath, ['page.mjs'], { cwd: folder, env }).finally(
-        () => served.stop(),
-      );
-      expect(stdout).toContain('\nthe page runs\n');
-    },
-  );
+    );
+    // The frameworks' own types are not all without errors.
+    await compile(compilers[0][1], 'page.mts', { skipLibCheck: true });
+    const served = await serveUrls(redis.server.url);
+    const env = { ...process.env, ...served.urls };
+    const { stdout } = await run(process.execPath, ['page.mjs'], { cwd: folder, env }).finally(() =>
+      served.stop(),
+    );
+    expect(stdout).toContain('\nthe page runs\n');
+  });
 
   it.each(['mts', 'cts'])('runs on Nest 11 as the docs say of it, from a .%s file', async (it) => {
     // In a function: CommonJS has no await at the top level.
