@@ -90,6 +90,10 @@ function advised(error: HanoiError): string {
     return `${told} Look with \`hanoi show\`, or repeat the command with \`--request-id ${requestId}\`.`;
   }
   return message
+    .replace(
+      'See `headers`.',
+      'HANOI_READ_TOKEN takes the token; it is sent to a URL that ends with /v1/export.',
+    )
     .replace("A rollback with `members: 'keep'`", 'A rollback with `--members keep`')
     .replace("With `members: 'none'`", 'With `--members none`')
     .replace('rollout.clearOverride()', '`hanoi update`')

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import type { Backend, Source } from '../backends/backend.js';
-import { HanoiError, shown } from '../errors.js';
+import { HanoiError, hasCode, shown } from '../errors.js';
 import { printable } from './printable.js';
 
 /** Where features are: a Redis, a file, or a document at a URL. */
@@ -135,11 +135,13 @@ export interface OpenOptions {
   readonly timeoutMs: number;
   /** Refuse a file that is not there. */
   readonly mustExist?: boolean;
+  /** Shown to an API that asks for one; no other site gets it. */
+  readonly readToken?: string | undefined;
 }
 
 /** Opens a place. INVALID_ARGUMENT; FEATURE_NOT_FOUND for a file that is not there. */
 export async function openPlace(place: Place, options: OpenOptions): Promise<Opened> {
-  const { timeoutMs, mustExist = false } = options;
+  const { timeoutMs, mustExist = false, readToken } = options;
   if (place.kind === 'file') {
     if (mustExist && !existsSync(place.path)) throw wrong(`a file; ${titleOf(place)} is not there`);
     const { FileBackend } = await import('../backends/file/index.js');
@@ -148,8 +150,13 @@ export async function openPlace(place: Place, options: OpenOptions): Promise<Ope
   }
   if (place.kind === 'http') {
     const { HttpSource } = await import('../backends/http-source/index.js');
-    const source = new HttpSource(place.url, { timeoutMs });
-    await source.ready(timeoutMs);
+    const source = new HttpSource(place.url, { timeoutMs, headers: headersFor(place, readToken) });
+    const refused = await source.token().then(
+      () => false,
+      (error) => hasCode(error, 'STORE_DENIED'),
+    );
+    // What is down is asked again; what refuses goes on with that.
+    if (!refused) await source.ready(timeoutMs);
     return { source, client: undefined, close: () => source.close() };
   }
   const client = await clientOf(place);
@@ -162,6 +169,16 @@ export async function openPlace(place: Place, options: OpenOptions): Promise<Ope
       client.disconnect();
     },
   };
+}
+
+/** Of the token, for our API alone: whatever else is published at a URL is none of its business. */
+function headersFor({ url }: { readonly url: string }, readToken: string | undefined) {
+  const { pathname, username, password } = new URL(url);
+  const isOurs = /\/v1\/export\/?$/.test(pathname);
+  // Somebody who is named in the URL is who asks.
+  if (!readToken || !isOurs || username !== '' || password !== '') return {};
+  if (!/^[!-~]+$/.test(readToken)) throw wrong('HANOI_READ_TOKEN to be a token, without spaces');
+  return { authorization: `Bearer ${readToken}` };
 }
 
 /** A client that connects once it is used: the backend has its own beside it. */

@@ -15,7 +15,8 @@ export interface Parsed {
 const EXAMPLES = `
 Where the features are: --url, else HANOI_URL, else \`url\` in hanoi.config.json, .js or .mjs, else
 ./features.json. It is a path, file:…, redis://user:password@host:6379/0?namespace=shop (also rediss,
-cluster=true, sentinel=mymaster, backend=redis-set, redis or rollout-gem), or https://… to read only.
+cluster=true, sentinel=mymaster, backend=redis-set, redis or rollout-gem), or https://… to read only;
+to https://…/v1/export goes the token in HANOI_READ_TOKEN.
 
 Ends with 0 done (of a check: on), 1 off, differences or findings, 2 wrong usage or input, 3 not
 found, 4 conflict, 5 store unavailable, 6 outcome unknown.`;

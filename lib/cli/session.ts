@@ -50,7 +50,7 @@ export async function inSession<Result>(
   const where = options.url ?? (env.HANOI_URL || undefined) ?? config.url ?? DEFAULT_FILE;
   const place = parsePlace(where, folder);
   const actor = options.actor ?? (env.HANOI_ACTOR || undefined) ?? config.actor ?? userName();
-  const opened = await openPlace(place, { timeoutMs });
+  const opened = await openPlace(place, { timeoutMs, readToken: env.HANOI_READ_TOKEN });
   let { source } = opened;
   try {
     // What is asked often is answered without asking Redis.

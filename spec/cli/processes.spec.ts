@@ -209,6 +209,49 @@ describe('the program', () => {
     }
   });
 
+  it('shows the token of the environment to an API, and to nobody else', async () => {
+    const token = 'of-the-environment-0123456789abcdef';
+    const everyone = '{ "features": { "chat": { "percentage": 100 } } }';
+    const elsewhere = await HttpServer.start(answerWith(everyone));
+    const api = await HttpServer.start((response, { url, headers }) => {
+      if (url.startsWith('/moved')) {
+        response.writeHead(302, { location: `${elsewhere.url}/v1/export` }).end();
+        return;
+      }
+      const isKnown = headers.authorization === `Bearer ${token}`;
+      response.writeHead(isKnown ? 200 : url.startsWith('/shop') ? 403 : 401);
+      response.end(isKnown ? everyone : '');
+    });
+    const env = { HANOI_READ_TOKEN: token };
+    const list = (url: string, given: object) => hanoi(['list', '-u', url], '', given);
+    try {
+      const [read, copied, ...refused] = await Promise.all([
+        list(`${api.url}/shop/v1/export`, env),
+        hanoi(['copy', `${api.url}/v1/export`, 'to.json'], '', env),
+        list(`${api.url}/v1/export`, {}),
+        list(`${api.url}/shop/v1/export`, { HANOI_READ_TOKEN: 'another' }),
+        list(`${api.url}/features.json`, env),
+        list(`${api.url.replace('http://', 'http://ann:pw@')}/v1/export`, env),
+      ]);
+      expect(read).toMatchObject({ code: 0, out: expect.stringContaining('everyone') });
+      expect(copied).toMatchObject({ code: 0, out: 'copied     chat\n' });
+      for (const { code, err } of refused) {
+        expect(code).toBe(5);
+        expect(err).toMatch(
+          /^hanoi: STORE_DENIED: .+ answered 40[13]\. HANOI_READ_TOKEN takes .+\n$/,
+        );
+        expect(err).not.toMatch(/of-the-environment|another/);
+      }
+      expect(await list(`${api.url}/moved/v1/export`, env)).toMatchObject({ code: 0 });
+      expect(elsewhere.asked.length).toBeGreaterThan(0);
+      for (const { headers } of elsewhere.asked) expect(headers.authorization).toBeUndefined();
+      const broken = await list(`${api.url}/v1/export`, { HANOI_READ_TOKEN: 'a b' });
+      expect(broken).toMatchObject({ code: 2, err: expect.stringContaining('HANOI_READ_TOKEN') });
+    } finally {
+      await Promise.all([api.stop(), elsewhere.stop()]);
+    }
+  });
+
   it('serves, by the token that it prints or by those of the environment, until it is told to end', async () => {
     const url = placeOf('served');
     await hanoi(['add', 'chat', '-p', '100', '-u', url]);

@@ -121,7 +121,10 @@ export async function importFeatures(
         'Expected a file of ours: from one Redis of ours to another it is `hanoi copy`.',
       );
     }
-    const opened = await openPlace(place, { timeoutMs, mustExist: true });
+    const opened = await openPlace(place, {
+      ...{ timeoutMs, mustExist: true },
+      readToken: terminal.env.HANOI_READ_TOKEN,
+    });
     try {
       return await transfer(session, opened.source, [], options);
     } finally {
@@ -211,7 +214,10 @@ export async function copy(
 ): Promise<number> {
   const { terminal, timeoutMs } = session;
   const place = parsePlace(from, terminal.folder);
-  const opened = await openPlace(place, { timeoutMs, mustExist: true });
+  const opened = await openPlace(place, {
+    ...{ timeoutMs, mustExist: true },
+    readToken: terminal.env.HANOI_READ_TOKEN,
+  });
   try {
     return await transfer(session, opened.source, [], options, names);
   } finally {
