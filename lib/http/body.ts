@@ -112,6 +112,26 @@ export function parseHostileJson(text: string, maxBodyBytes: number = OF_BYTES):
   return parsed;
 }
 
+/**
+ * INVALID_REQUEST for a whole number that JSON does not carry as it was written: from 2^53 on it is
+ * another one here, which would be another user, or kept in a rule.
+ */
+export function refuseInexact(value: unknown, path: string = ''): void {
+  if (typeof value === 'number' && !Number.isSafeInteger(value) && !(value % 1)) {
+    throw new Refusal(
+      'INVALID_REQUEST',
+      `${path === '' ? 'What was sent' : `\`${path}\``} is a number too large for JSON: send it as text.`,
+      path === '' ? {} : { path },
+    );
+  }
+  if (typeof value !== 'object' || value === null) return;
+  const isList = Array.isArray(value);
+  for (const [key, item] of Object.entries(value)) {
+    const field = path === '' ? key : `${path}.${key}`;
+    refuseInexact(item, isList ? `${path}[${key}]` : field);
+  }
+}
+
 /** How many fields there are in all; NaN where it nests deeper, or one has a name that none may have. */
 function countFields(value: unknown, depth: number): number {
   if (typeof value !== 'object' || value === null) return 0;

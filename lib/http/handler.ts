@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
-import { invalid, refuseNumber, refuseUnknownOptions } from '../errors.js';
+import { HanoiError, invalid, refuseNumber, refuseUnknownOptions } from '../errors.js';
 import type { Rollout } from '../rollout.js';
 import { experimentRoutes } from './api/experiments.js';
 import { featureRoutes } from './api/features.js';
@@ -15,7 +15,7 @@ import { ruleRoutes } from './api/rules.js';
 import { transferRoutes } from './api/transfer.js';
 import { userRoutes } from './api/users.js';
 import type { Arrival } from './arrival.js';
-import { parseHostileJson, readBytes, textOf } from './body.js';
+import { parseHostileJson, readBytes, refuseInexact, textOf } from './body.js';
 import { type Caller, Credentials, type Token } from './credentials.js';
 import { docsPage } from './docs-page.js';
 import { etagOf, isMatch, stateNamed } from './etag.js';
@@ -278,17 +278,19 @@ class Handler implements HttpHandler {
   ): Promise<Response | Reply> {
     const { env } = context;
     const request = context.req.raw;
+    let write: NamedWrite | undefined;
     try {
       const { ticket, access, writes } = route;
       const pass = ticket === undefined ? ticket : this.gate.admitByTicket(request, env, ticket);
       const admitted = pass?.caller ?? this.gate.admit(request, env, access, writes);
       const caller = admitted instanceof Promise ? await admitted : admitted;
       const bytes = route.body && (await this.bytesOf(request, env));
-      const call = this.callOf(route, context, bytes, caller, pass?.until);
+      if (writes) write = namedWrite(request, env, caller, bytes);
+      const call = this.callOf(route, context, bytes, caller, write, pass?.until);
       return replyOf(route, await route.handle(call), request);
     } catch (error) {
       const isConditional = request.headers.has('if-match');
-      return this.failed(error, isConditional, route, context.req.param('key'));
+      return this.failed(named(error, write), isConditional, route, context.req.param('key'));
     }
   }
 
@@ -297,6 +299,7 @@ class Handler implements HttpHandler {
     context: Context<{ Bindings: Arrival }>,
     bytes: Uint8Array | undefined,
     caller: Caller | undefined,
+    write: NamedWrite | undefined,
     until: number | undefined,
   ): Call {
     const { env } = context;
@@ -308,9 +311,11 @@ class Handler implements HttpHandler {
     }
     const query = dialect === undefined ? parsed(route.query, queryOf(context)) : NOTHING;
     const json = bytes && parseHostileJson(textOf(bytes), this.maxBodyBytes);
+    // What evaluations are asked about is compared, and kept nowhere.
+    if (dialect === undefined) refuseInexact(json);
     const body =
       route.body && (dialect === undefined ? parsed(route.body, json) : dialect.bodyOf(json));
-    const about = route.writes ? aboutOf(headers, query) : NOTHING;
+    const about = write && { note: (query as { note?: string }).note, requestId: write.id };
     const actor = caller?.actor;
     return {
       rollout: route.writes && actor !== undefined ? this.rollout.as(actor) : this.rollout,
@@ -318,8 +323,10 @@ class Handler implements HttpHandler {
       param: (name) => context.req.param(name) as string,
       query,
       body,
-      write: route.conditional ? { ...about, expect: stateNamed(headers.get('if-match')) } : about,
-      about,
+      write: route.conditional
+        ? { ...about, expect: stateNamed(headers.get('if-match')) }
+        : (about ?? NOTHING),
+      about: about ?? NOTHING,
       request,
       base: env.base,
       arrival: env,
@@ -451,9 +458,40 @@ function asIs<Answer>(answer: Answer): Response {
   return answer as Response;
 }
 
-function aboutOf(headers: Headers, query: unknown): Call['about'] {
-  const { note } = query as { note?: string };
-  return { note, requestId: requestIdOf(headers.get('idempotency-key')) };
+/** What a write is repeated by: the key that the client has, or is told, and the id made of it. */
+interface NamedWrite {
+  readonly key: string;
+  readonly id: string;
+}
+
+/**
+ * The key is the client's, so it names this write alone: by this caller, of this path and body. The
+ * same key with anything else is another write, where the bare key would be taken for the one before.
+ */
+function namedWrite(
+  { headers, method, url }: Request,
+  { base }: Arrival,
+  caller: Caller | undefined,
+  bytes: Uint8Array = new Uint8Array(),
+): NamedWrite {
+  const key = requestIdOf(headers.get('idempotency-key')) ?? crypto.randomUUID();
+  const path = url.slice(url.indexOf('/', url.indexOf('://') + 3) + base.length);
+  const hash = createHash('sha256');
+  hash.update(JSON.stringify([key, caller?.actor, method, path, headers.get('if-match')]));
+  return { key, id: hash.update(bytes).digest('base64url') };
+}
+
+/** The error with the key by which the client can repeat the write, in place of the id made of it. */
+function named(error: unknown, write: NamedWrite | undefined): unknown {
+  const { requestId } = (error ?? {}) as { readonly requestId?: string };
+  if (requestId === undefined || !(error instanceof Error)) return error;
+  const { code, feature, path, message } = error as HanoiError;
+  return new HanoiError(code, message, {
+    ...(feature !== undefined && { feature }),
+    ...(path !== undefined && { path }),
+    ...(requestId === write?.id && { requestId: write.key }),
+    cause: error,
+  });
 }
 
 /** INVALID_REQUEST for what is no name of a request: it is kept for a while. */

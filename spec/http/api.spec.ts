@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { HanoiError, MemoryBackend } from '../../lib/index.js';
 import { type Client, clientOf, TOKENS } from './client.js';
 
 let api: Client;
@@ -182,6 +183,54 @@ describe('a write with an Idempotency-Key', () => {
     expect((await api.ask('POST /v1/features', made)).status).toBe(201);
     expect((await api.ask('POST /v1/features', made)).status).toBe(201);
     expect((await api.ask('POST /v1/features', { body: { name: 'search' } })).status).toBe(409);
+  });
+
+  it('is another write of another path, method, body or caller', async () => {
+    await api.rollout.addFeature('chat');
+    const headers = { 'idempotency-key': 'order-9' };
+    const patch = (percentage: number) =>
+      api.ask('PATCH /v1/features/chat', { body: { percentage }, headers });
+    expect((await patch(10)).body.percentage).toBe(10);
+    expect((await patch(20)).body.percentage).toBe(20);
+    const users = { body: { users: ['ann'] }, headers };
+    expect((await api.ask('POST /v1/features/chat/users', users)).body).toEqual({ changed: 1 });
+    expect((await api.ask('POST /v1/features/chat/disable', { headers })).body.enabled).toBe(false);
+    expect((await api.ask('DELETE /v1/features/chat', { headers })).status).toBe(204);
+    expect(await api.rollout.get('chat')).toBeUndefined();
+  });
+
+  it('can be one of which the outcome was not known: by the key that is answered', async () => {
+    const memory = new MemoryBackend();
+    let isCut = true;
+    const write = memory.write.bind(memory);
+    memory.write = async (asked) => {
+      const written = await write(asked);
+      if (asked.requestId === undefined || !isCut) return written;
+      isCut = false;
+      throw new HanoiError('OUTCOME_UNKNOWN', 'cut', { requestId: asked.requestId });
+    };
+    const cut = await clientOf({}, memory);
+    const made = { body: { name: 'chat', percentage: 3 } };
+    const unknown = await cut.ask('POST /v1/features', made);
+    expect(unknown).toMatchObject({ status: 503, body: { code: 'OUTCOME_UNKNOWN' } });
+    const headers = { 'idempotency-key': unknown.body.requestId };
+    expect((await cut.ask('POST /v1/features', { ...made, headers })).status).toBe(201);
+    expect(await cut.rollout.history('chat')).toHaveLength(1);
+    await cut.rollout.close();
+  });
+});
+
+describe('a number that JSON does not carry', () => {
+  it.each(['9007199254740993', '1e400', '-9007199254740992'])('is refused: %s', async (number) => {
+    await api.rollout.addFeature('chat');
+    const when = `{"attribute":"account","op":"equals","value":${number}}`;
+    const body = `{"rules":[{"id":"a","when":${when},"serve":"on"}]}`;
+    const refused = await api.ask('PATCH /v1/features/chat', { body });
+    expect(refused.body).toMatchObject({
+      code: 'INVALID_REQUEST',
+      path: 'rules[0].when.value',
+    });
+    expect((await api.rollout.get('chat'))?.rules).toEqual([]);
   });
 });
 

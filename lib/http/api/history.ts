@@ -109,9 +109,14 @@ function addTo(path: string, of: Reference['of'], title: string): void {
       conditional: true,
       body: z.strictObject({ change: z.string().min(1).max(200).optional() }),
       answer: z.strictObject({ document: Feature.optional() }),
-      handle: async (call) => ({
-        body: { document: await call.rollout.undo(reference(call), call.body.change, call.write) },
-      }),
+      handle: async (call) => {
+        const { change } = call.body;
+        const { requestId, ...write } = call.write;
+        // The last change is another one after this; only who names both is told so.
+        const isNamed = change !== undefined || call.request.headers.has('idempotency-key');
+        const options = isNamed ? { ...write, requestId } : write;
+        return { body: { document: await call.rollout.undo(reference(call), change, options) } };
+      },
     });
   // There is always one.
   if (of === 'population') return;

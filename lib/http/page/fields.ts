@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Arrival } from '../arrival.js';
-import { parseHostileJson, readBytes, textOf } from '../body.js';
+import { parseHostileJson, readBytes, refuseInexact, textOf } from '../body.js';
 import { Refusal } from '../problem.js';
 
 const MOST_FIELDS = 500;
@@ -60,7 +60,9 @@ export class Fields {
   json(name: string): unknown {
     const text = this.text(name);
     try {
-      return parseHostileJson(text);
+      const json = parseHostileJson(text);
+      refuseInexact(json);
+      return json;
     } catch (error) {
       const why = (error as Error).message;
       throw new Refusal(
