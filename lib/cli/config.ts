@@ -16,12 +16,12 @@ export interface Config {
 
 const FILES = ['hanoi.config.json', 'hanoi.config.js', 'hanoi.config.mjs'];
 
-/** Of that folder alone; `{}` where there is none. INVALID_ARGUMENT. */
-export async function readConfig(folder: string): Promise<Config> {
+/** Of that folder alone; `{}` where there is none. INVALID_ARGUMENT, also where it takes longer than that. */
+export async function readConfig(folder: string, timeoutMs: number): Promise<Config> {
   const [file, ...others] = FILES.filter((each) => existsSync(join(folder, each)));
   if (file === undefined) return {};
   if (others.length > 0) throw wrong(file, `there is ${others.join(' and ')} beside it`);
-  const config = await contentsOf(file, join(folder, file));
+  const config = await contentsOf(file, join(folder, file), timeoutMs);
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw wrong(file, 'it gives no object with url, actor or define');
   }
@@ -40,16 +40,34 @@ export async function readConfig(folder: string): Promise<Config> {
   return config as Config;
 }
 
-async function contentsOf(file: string, path: string): Promise<unknown> {
+async function contentsOf(file: string, path: string, timeoutMs: number): Promise<unknown> {
   try {
     if (file.endsWith('.json'))
       return JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
-    const loaded = (await import(pathToFileURL(path).href)) as { default?: unknown };
-    return loaded.default;
+    const loading: Promise<{ default?: unknown }> = import(pathToFileURL(path).href);
+    return (await inTime(loading, timeoutMs)).default;
   } catch (cause) {
     // What a JSON error quotes can be a password.
     const why = file.endsWith('.json') ? withoutValue(cause) : (cause as Error).message;
     throw wrong(file, why);
+  }
+}
+
+/** What code of the config file gives. Rejects where it does not settle within so many ms. */
+export async function inTime<Result>(
+  task: Result | Promise<Result>,
+  timeoutMs: number,
+): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  // It keeps the process until then: what else would is not the same on every backend.
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`it did not settle within ${timeoutMs} ms (\`--timeout\`)`);
+    timer = setTimeout(() => reject(error), timeoutMs);
+  });
+  try {
+    return await Promise.race([task, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -3,7 +3,7 @@ import type { Backend, Source } from '../backends/backend.js';
 import { HanoiError } from '../errors.js';
 import { Rollout } from '../rollout.js';
 import type { WriteOptions } from '../writer.js';
-import { readConfig } from './config.js';
+import { inTime, readConfig } from './config.js';
 import { DEFAULT_FILE, type Opened, openPlace, type Place, parsePlace } from './place.js';
 import type { Terminal } from './terminal.js';
 
@@ -46,7 +46,7 @@ export async function inSession<Result>(
 ): Promise<Result> {
   const { env, folder } = terminal;
   const { json: isJson = false, note, requestId, timeout: timeoutMs = TIMEOUT_MS } = options;
-  const config = await readConfig(folder);
+  const config = await readConfig(folder, timeoutMs);
   const where = options.url ?? (env.HANOI_URL || undefined) ?? config.url ?? DEFAULT_FILE;
   const place = parsePlace(where, folder);
   const actor = options.actor ?? (env.HANOI_ACTOR || undefined) ?? config.actor ?? userName();
@@ -59,7 +59,7 @@ export async function inSession<Result>(
       source = new ReplicaBackend(source as Backend);
     }
     const rollout = new Rollout(source).as(actor);
-    const defined = await defineBy(config.define, rollout);
+    const defined = await defineBy(config.define, rollout, timeoutMs);
     return await command({
       ...{ terminal, isJson, place, opened, source, rollout, actor, defined, timeoutMs },
       about: { note, requestId },
@@ -73,6 +73,7 @@ export async function inSession<Result>(
 async function defineBy(
   define: ((rollout: Rollout) => unknown) | undefined,
   rollout: Rollout,
+  timeoutMs: number,
 ): Promise<ReadonlySet<string>> {
   const defined = new Set<string>();
   if (define === undefined) return defined;
@@ -82,7 +83,7 @@ async function defineBy(
     defined.add(group);
   };
   try {
-    await define(noted);
+    await inTime(define(noted), timeoutMs);
   } catch (cause) {
     throw new HanoiError(
       'INVALID_ARGUMENT',

@@ -32,6 +32,9 @@ export class Terminal {
     readonly folder: string,
   ) {}
 
+  /** Whether nobody reads on what is printed: then nothing is any more. */
+  isUnread: boolean = false;
+
   get stdin(): Streams['stdin'] {
     return this.streams.stdin;
   }
@@ -76,7 +79,14 @@ export class Terminal {
 
   async write(text: string): Promise<void> {
     const { stdout } = this.streams;
-    if (!stdout.write(text)) await once(stdout, 'drain');
+    if (this.isUnread || stdout.write(text)) return;
+    try {
+      await once(stdout, 'drain');
+    } catch (error) {
+      // Whoever reads has what it wanted; how the command ends is another matter.
+      if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+      this.isUnread = true;
+    }
   }
 
   /** For what is short. */

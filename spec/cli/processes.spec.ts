@@ -61,13 +61,45 @@ const placeOf = (namespace: string) => `${redis.server.url}?namespace=${namespac
 
 describe('the program', () => {
   it('does not end as done where something never settles', async () => {
+    // Of the rollout itself: to what the config file does there is a limit.
     writeFileSync(
       join(folder, 'hanoi.config.mjs'),
-      'export default { define: () => new Promise(() => {}) };',
+      `export default {
+        define(rollout) { Object.getPrototypeOf(rollout).decide = () => new Promise(() => {}); },
+      };`,
     );
-    expect(await hanoi(['add', 'chat'])).toMatchObject({
+    expect(await hanoi(['check', 'chat'])).toMatchObject({
       ...{ code: 70, out: '', err: expect.stringContaining('never settles') },
     });
+  });
+
+  it.each([
+    ['on Redis', true],
+    ['in a file', false],
+  ])('waits for a config file no longer than it may, %s', async (_, isRedis) => {
+    const url = isRedis ? placeOf('waiting') : 'features.json';
+    for (const text of [
+      'export default { define: () => new Promise(() => {}) };',
+      'export default await new Promise(() => {});',
+    ]) {
+      writeFileSync(join(folder, 'hanoi.config.mjs'), text);
+      expect(await hanoi(['list', '-u', url, '--timeout', '300'])).toMatchObject({
+        ...{ code: 2, out: '', err: expect.stringContaining('did not settle within 300 ms') },
+      });
+    }
+  });
+
+  it.each([
+    ['setTimeout(() => { throw new Error("lost\\u001b"); }, 10)', []],
+    ['Promise.reject(new Error("lost"))', []],
+    ['setImmediate(() => { throw "lost"; })', ['--json']],
+  ])('takes what fails later in a config file for no answer: %s', async (code, options) => {
+    const define = 'define: () => new Promise((resolve) => setTimeout(resolve, 300))';
+    writeFileSync(join(folder, 'hanoi.config.mjs'), `${code}; export default { ${define} };`);
+    const ended = await hanoi(['check', 'chat', 'ann', ...options]);
+    expect([ended.code, ended.out]).toEqual([70, '']);
+    expect(ended.err).toMatch(/^.*INTERNAL.*Something beside the command failed.*: lost.*\n$/);
+    if (options.length > 0) expect(JSON.parse(ended.err).error.exitCode).toBe(70);
   });
 
   it('says where its output can not be written', async () => {
@@ -124,6 +156,21 @@ describe('the program', () => {
     const { child, ended } = start(['users', 'list', 'chat']);
     child.stdout.once('data', () => child.stdout.destroy());
     expect(await ended).toMatchObject({ code: 0, signal: null, err: '' });
+  });
+
+  it.each([
+    ['check', ['check', 'chat', 'ann'], 1],
+    ['check', ['check', 'other', 'ann'], 0],
+    ['doctor', ['doctor'], 1],
+    ['diff', ['diff', 'chat'], 1],
+    ['users', ['users', 'add', 'chat', 'ann'], 0],
+  ])('ends a %s as it would, where nobody reads: %j', async (_, args, code) => {
+    await hanoi(['add', 'chat', '-p', '20', '--data', 'expiresAt=2026-01-01']);
+    await hanoi(['add', 'other', '-p', '100']);
+    const { child, ended } = start(args);
+    child.stdout.destroy();
+    child.stdin.end();
+    expect(await ended).toMatchObject({ code, signal: null, err: '' });
   });
 
   it('says at Ctrl-C how far it came, and can go on', async () => {

@@ -29,7 +29,7 @@ export async function printIds(
   for await (const id of ids) {
     if (isJson) await terminal.printJsonLine({ id });
     else await terminal.print(printable(id));
-    if (--left <= 0) break;
+    if (--left <= 0 || terminal.isUnread) break;
   }
 }
 
