@@ -265,7 +265,9 @@ class Handler implements HttpHandler {
     for (const { method, path, answer } of this.page.routes) {
       app.on(method, path, ({ req, env }) => answer(req.raw, env));
     }
-    app.get('/openapi.json', () => asIs(new Reply(200, HEADERS, JSON.stringify(document()))));
+    app.get('/openapi.json', () =>
+      asIs(new Reply(200, { ...HEADERS }, JSON.stringify(document()))),
+    );
     app.get('/docs', (context) => docsPage(document(), context.env.base));
     app.notFound((context) => asIs(this.failed(this.missing(context))));
     app.onError((error) => asIs(this.failed(error)));
@@ -553,11 +555,11 @@ function pathOf(path: readonly PropertyKey[]): string {
     .join('');
 }
 
-const HEADERS = {
+const HEADERS = Object.freeze({
   'content-type': 'application/json',
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
-} as const;
+});
 
 /** Of a route that leaves it to itself, or does not write. */
 const NOTHING = Object.freeze({});

@@ -500,6 +500,19 @@ describe('other sites', () => {
     if (expected === 403) expect(body.code).toBe('FORBIDDEN');
   });
 
+  it.each(['GET /openapi.json', 'GET /docs', 'GET /health', 'GET /v1/features', 'GET /nope'])(
+    'are told of an origin by %s for this request alone',
+    async (asked) => {
+      const origin = 'https://shop.example';
+      const api = await start({ origins: [origin] });
+      const allowed = await api.ask(asked, { headers: { origin } });
+      expect(allowed.headers.get('access-control-allow-origin')).toBe(origin);
+      const next = await api.ask(asked);
+      expect(next.headers.get('access-control-allow-origin')).toBeNull();
+      expect(next.headers.get('vary')).toBe('Origin');
+    },
+  );
+
   it('may read and evaluate where their origin is named exactly, and never write', async () => {
     const origin = 'https://shop.example';
     const api = await start({ origins: [origin] });
