@@ -152,7 +152,7 @@ describe('a bootstrap', () => {
     ['a file that is not there', () => path, /features.json can't be read: ENOENT\.$/],
     ['text that is not JSON', () => '{ "features": user-4711 }', /not JSON/],
     ['a list', () => [], /has to be an object, not a list\.$/],
-    ['an object without features', () => ({}), /`features` has to be an object/],
+    ['an object without features', () => ({}), /`features` is missing, and has to be an object/],
     ['a circle', circle, /has something that JSON has not/],
     ['a bigint', () => ({ features: {}, n: 1n }), /has something that JSON has not/],
     ['null', () => null, /it has to be an object, not null/],

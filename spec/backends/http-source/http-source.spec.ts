@@ -280,7 +280,7 @@ describe('what can not be used', () => {
     ['{ "features": {\n  "chat": { "percentage": 5 }', /2:/],
     ['null', /has to be an object, not null/],
     ['[]', /has to be an object, not a list/],
-    ['{}', /`features` has to be an object/],
+    ['{}', /`features` is missing, and has to be an object/],
     ['{ "features": [] }', /`features` has to be an object, not a list/],
     ['{ "features": {"chat":{}}, "members": { "chat": "ann" } }', /members\.chat has to be a list/],
     ['{ "features": {"chat":{}}, "members": { "chat": [""] } }', /members\.chat\[0\]/],
