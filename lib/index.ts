@@ -73,7 +73,7 @@ export type {
   RegistrationOptions,
 } from './population.js';
 export type { Preview, PreviewOptions } from './preview.js';
-export { type Reference, Rollout, type RolloutOptions } from './rollout.js';
+export { type Reference, Rollout, type RolloutOptions, type Unreadable } from './rollout.js';
 export type { Snapshot, SnapshotEntry } from './snapshot.js';
 export type { Subjects } from './subjects.js';
 export type { MembersOptions, WriteOptions } from './writer.js';

@@ -6,6 +6,7 @@ import type {
   HistoryOptions,
   Loaded,
   Source,
+  Stored,
 } from './backends/backend.js';
 import { MemoryBackend } from './backends/memory.js';
 import { readOnly } from './backends/read-only.js';
@@ -115,6 +116,14 @@ export interface Reference {
   readonly name: string;
 }
 
+/** A document that can't be read: of what it is, and why. */
+export interface Unreadable extends Reference {
+  /** CORRUPT_FEATURE. */
+  readonly problem: HanoiError;
+  /** As a conditional write names it; undefined where the store has lost that too. */
+  readonly state: { readonly id: string; readonly revision: number } | undefined;
+}
+
 const DEFAULTS = { identify: idAttribute, unknownFeature: false, defaults: {}, now: Date.now };
 
 /** How long `ready` waits by default: 5 s. */
@@ -179,7 +188,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       now,
       inGroup: (group, subject) => this.definitions.inGroup(group, subject),
       segmentOf: (segment, subject) => this.definitions.segmentOf(segment, subject),
-      unreadableSubject: (feature, cause) => this.unreadable(feature, cause),
+      unreadableSubject: (feature, cause) => this.subjectUnreadable(feature, cause),
     };
     const { surroundings, events, observers } = this;
     const fallbacks = { unknownFeature, defaults: answers };
@@ -342,10 +351,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
 
   /** Every feature's document, by name. Those that can't be read are left out and reported as `error`. */
   async features(): Promise<Feature[]> {
-    // What has not changed since it was asked for last need not be fetched again.
-    const loaded = await this.source.loadAll(this.life.loaded);
-    this.life.loaded = loaded;
-    const { features } = loaded;
+    const { features } = await this.loaded();
     const readable: Feature[] = [];
     for (const [name, { feature, problem }] of features) {
       if (!isOfFeature(name)) continue;
@@ -353,6 +359,18 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
       else readable.push(feature);
     }
     return readable.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /**
+   * The documents that can't be read, by name: their features are off, and stay as they are. Of groups,
+   * experiments and the population too. With a name, of that feature alone.
+   */
+  async unreadable(name?: NameOf<Features>): Promise<Unreadable[]> {
+    const stored: Iterable<readonly [string, Stored | undefined]> =
+      name === undefined
+        ? (await this.loaded()).features
+        : [[name, await this.source.load(name)] as const];
+    return unreadableIn(stored);
   }
 
   /** Replaces the settings that are given, and keeps the others. INVALID_FEATURE, FEATURE_NOT_FOUND, CONFLICT. */
@@ -968,7 +986,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
         if (typeof selector === 'function') refusePromise(selected);
         subject = selected;
       } catch (cause) {
-        this.unreadable(name, cause);
+        this.subjectUnreadable(name, cause);
       }
       return { subject, decision: this.checks.answer(name, subject) };
     }, options);
@@ -1054,6 +1072,13 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     await this.source.close();
   }
 
+  /** What has not changed since it was asked for last is not fetched again. */
+  private async loaded(): Promise<Loaded> {
+    const loaded = await this.source.loadAll(this.life.loaded);
+    this.life.loaded = loaded;
+    return loaded;
+  }
+
   private async runPinned(
     subject: Subject | null | undefined,
     fn: () => unknown,
@@ -1104,7 +1129,7 @@ export class Rollout<Features extends FeatureMap = AnyFeatures> {
     this.events.emit(kind, Object.freeze(health));
   }
 
-  private unreadable(feature: string, cause: unknown): void {
+  private subjectUnreadable(feature: string, cause: unknown): void {
     this.events.report(
       new HanoiError(
         'SUBJECT_UNREADABLE',
@@ -1172,6 +1197,17 @@ interface Life {
   unsubscribe: (() => void) | undefined;
   closing: Promise<void> | undefined;
   loaded: Loaded | undefined;
+}
+
+function unreadableIn(all: Iterable<readonly [string, Stored | undefined]>): Unreadable[] {
+  const found: Unreadable[] = [];
+  for (const [stored, { head, problem } = {} as Partial<Stored>] of all) {
+    const [of, name] = readName(stored);
+    // What is stored for a kind that is not known here is no feature.
+    if (problem === undefined || (of === 'feature' && !isOfFeature(stored))) continue;
+    found.push({ of, name, problem, state: head && { id: head.id, revision: head.revision } });
+  }
+  return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 /** A whole document, rather than settings: these say neither. */

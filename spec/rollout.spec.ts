@@ -1,4 +1,4 @@
-import type { Source, Stored, View } from '../lib/backends/backend.js';
+import type { Head, Source, Stored, View } from '../lib/backends/backend.js';
 import { REPORT_EVERY_MS } from '../lib/events.js';
 import { type ChangeEvent, HanoiError, MemoryBackend, Rollout } from '../lib/index.js';
 
@@ -904,6 +904,30 @@ describe('after close', () => {
 });
 
 describe('a document that can not be read', () => {
+  it('is named by what people call it, though it is of no feature', async () => {
+    const contents = JSON.stringify({
+      features: {
+        zoo: { percentage: 'all' },
+        'group\u001ffriends': { subjectKey: 7 },
+        'experiment\u001fbest': { variants: 7 },
+        'population\u001fall': { variants: 7 },
+        // Of a kind that a newer version knows.
+        'alien\u001fthing': { percentage: 'all' },
+        fine: {},
+      },
+    });
+    rollout = new Rollout(new MemoryBackend({ contents }));
+    const found = await rollout.unreadable();
+    expect(found.map(({ of, name }) => [of, name])).toEqual([
+      ['population', 'all'],
+      ['experiment', 'best'],
+      ['group', 'friends'],
+      ['feature', 'zoo'],
+    ]);
+    expect(found.map(({ problem }) => problem.code)).toEqual(Array(4).fill('CORRUPT_FEATURE'));
+    expect(found[3]?.problem.path).toBe('features.zoo.percentage');
+  });
+
   it('is off, reported, and never overwritten', async () => {
     const backend = new MemoryBackend();
     rollout = new Rollout(backend);
@@ -930,7 +954,15 @@ describe('a document that can not be read', () => {
     expect(write).not.toHaveBeenCalled();
     expect((await rollout.features()).map(({ name }) => name)).toEqual(['also', 'fine']);
     expect(errors).toEqual([problem]);
+    const { id, revision } = ((await load.call(backend, 'zoo')) as Stored).head as Head;
+    const unreadable = [{ of: 'feature', name: 'zoo', problem, state: { id, revision } }];
+    expect(await rollout.unreadable()).toEqual(unreadable);
+    expect(await rollout.unreadable('zoo')).toEqual(unreadable);
+    expect(await rollout.readOnly().unreadable()).toEqual(unreadable);
+    expect(await rollout.unreadable('fine')).toEqual([]);
+    expect(await rollout.unreadable('gone')).toEqual([]);
     await rollout.remove('zoo');
+    expect(await rollout.unreadable('zoo')).toEqual([]);
     expect(await rollout.get('zoo')).toBeUndefined();
   });
 });

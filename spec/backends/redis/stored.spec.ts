@@ -87,6 +87,9 @@ describe.each([RedisBackend, RedisSetBackend])('given what a %p finds in Redis',
     expect(await rollout.isEnabled('other', 'ann')).toBe(true);
     expect((await rollout.features()).map(({ name }) => name)).toEqual(['other']);
     expect(errors).toMatchObject([{ code: 'CORRUPT_FEATURE', feature: 'chat' }]);
+    expect(await rollout.unreadable()).toMatchObject([
+      { of: 'feature', name: 'chat', problem: { code: 'CORRUPT_FEATURE' } },
+    ]);
     for (const write of [
       () => rollout.get('chat'),
       () => rollout.setPercentage('chat', 1),
@@ -102,6 +105,19 @@ describe.each([RedisBackend, RedisSetBackend])('given what a %p finds in Redis',
     await rollout.addFeature('chat', { percentage: 100 });
     expect(await rollout.isEnabled('chat', 'ann')).toBe(true);
     expect((await rollout.snapshot('ann')).isEnabled('chat')).toBe(true);
+  });
+
+  it('rolls a document that can not be read back, with its members', async () => {
+    const { rollout } = await setUp();
+    await rollout.setPercentage('chat', 40);
+    await client.hset(FEATURES, 'chat', '{');
+    const [{ state } = { state: undefined }] = await rollout.unreadable();
+    expect(state?.revision).toBe(2);
+    const back = await rollout.rollback('chat', 1, { expect: state as NonNullable<typeof state> });
+    expect(back).toMatchObject({ percentage: 100, revision: 3 });
+    expect(await rollout.countMembers('chat')).toBe(1);
+    expect(await rollout.unreadable()).toEqual([]);
+    expect(await open().isEnabled('chat', 'bea')).toBe(true);
   });
 
   it.each([
