@@ -381,6 +381,17 @@ export const Problem = define(
   'RFC 9457. Branch on `code`.',
 );
 
+export const Unreadable = define(
+  'Unreadable',
+  z.strictObject({
+    name: z.string(),
+    code: z.string(),
+    detail: z.string(),
+    path: z.string().optional(),
+  }),
+  'A feature whose document can not be read: it is off for everyone, until it is rolled back, mended or removed.',
+);
+
 export const Health = define(
   'Health',
   z.strictObject({

@@ -63,6 +63,34 @@ describe('features', () => {
     expect(await names('?prefix=a&limit=3')).toEqual([['a-1', 'a-2', 'a-3'], undefined]);
   });
 
+  it('are listed apart where they can not be read, and count in a page', async () => {
+    const contents = JSON.stringify({
+      features: {
+        ...{ 'a-1': {}, 'a-2': { percentage: 'secret-id' }, 'a-3': {}, 'b-1': { rules: 7 } },
+        'group\u001ffriends': { subjectKey: 7 },
+      },
+    });
+    const { ask } = await clientOf({}, new MemoryBackend({ contents })).then((client) => ({
+      ask: async (query: string) => (await client.ask(`GET /v1/features${query}`)).body,
+    }));
+    const names = (all: { name: string }[]) => all.map(({ name }) => name);
+    const { features, unreadable, next } = await ask('?limit=2');
+    expect([names(features), next]).toEqual([['a-1'], 'a-2']);
+    expect(unreadable).toEqual([
+      {
+        name: 'a-2',
+        code: 'CORRUPT_FEATURE',
+        detail: expect.stringMatching(/^features\.a-2\.percentage: /),
+        path: 'features.a-2.percentage',
+      },
+    ]);
+    expect(JSON.stringify(unreadable)).not.toContain('secret-id');
+    const rest = await ask('?limit=2&after=a-2');
+    expect([names(rest.features), names(rest.unreadable)]).toEqual([['a-3'], ['b-1']]);
+    expect(rest.next).toBeUndefined();
+    expect(names((await ask('?prefix=a')).unreadable)).toEqual(['a-2']);
+  });
+
   it('are switched by the verbs', async () => {
     await api.rollout.addFeature('chat', { percentage: 5 });
     const state = async (verb: string) => {

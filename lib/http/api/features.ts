@@ -12,6 +12,7 @@ import {
   Settings,
   Subject,
   Subjects,
+  Unreadable,
 } from '../wire.js';
 
 /** What an update says of what is not named where the whole is replaced. */
@@ -39,20 +40,38 @@ const PreviewBody = z.union([
 export const featureRoutes: Routes = new Routes('Features')
   .add('GET /v1/features', {
     id: 'listFeatures',
-    summary: 'Every feature, by name.',
+    summary: 'Every feature, by name; those whose documents can not be read apart.',
     query: z.strictObject({
       prefix: z.string().optional().describe('Only names that begin so.'),
       after: z.string().optional().describe('Only names that come after this one.'),
       limit: z.coerce.number().int().min(1).max(1_000).optional().describe('Default 100.'),
     }),
-    answer: z.strictObject({ features: z.array(Feature), next: z.string().optional() }),
+    answer: z.strictObject({
+      features: z.array(Feature),
+      unreadable: z.array(Unreadable).describe('They count towards `limit`.'),
+      next: z.string().optional(),
+    }),
     handle: async ({ rollout, query: { prefix = '', after = '', limit = 100 } }) => {
-      const fitting = (await rollout.features()).filter(
-        ({ name }) => name.startsWith(prefix) && name > after,
-      );
-      const features = fitting.slice(0, limit);
-      const next = fitting.length > limit ? features.at(-1)?.name : undefined;
-      return { body: { features, next } };
+      const features = await rollout.features();
+      const unreadable = await rollout.unreadable();
+      const names = [...features, ...unreadable.filter(({ of }) => of === 'feature')]
+        .map(({ name }) => name)
+        .filter((name) => name.startsWith(prefix) && name > after)
+        .sort((one, other) => (one < other ? -1 : 1));
+      const page = new Set(names.slice(0, limit));
+      const isOnPage = ({ name }: { name: string }) => page.has(name);
+      return {
+        body: {
+          features: features.filter(isOnPage),
+          unreadable: unreadable
+            .filter((each) => each.of === 'feature' && isOnPage(each))
+            .map(({ name, problem: { code, message, path } }) => ({
+              ...{ name, code, detail: message },
+              ...(path !== undefined && { path }),
+            })),
+          next: names.length > limit ? names[limit - 1] : undefined,
+        },
+      };
     },
   })
   .add('POST /v1/features', {
