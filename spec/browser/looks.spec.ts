@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
+import { MemoryBackend } from '../../lib/backends/memory.js';
+import { Rollout } from '../../lib/rollout.js';
 import { useSite } from './site.js';
 
 // That everybody can use the page, whatever is stored, and whatever they look at it with.
@@ -184,6 +186,38 @@ describe.each(SCHEMES)('in %s', (colorScheme) => {
       expect([title, width]).toEqual([title, PHONE.width]);
     }
   }, 90_000);
+
+  it('shows what can not be read, and leads out of it, without anything that axe finds', async () => {
+    const backend = new MemoryBackend();
+    const written = new Rollout(backend).as('bea');
+    await written.addFeature('chat', { percentage: 20 });
+    await written.setPercentage('chat', 40, { note: 'half of them' });
+    await written.addFeature('fine', { percentage: 100 });
+    await written.addToGroup('friends', ['ann']);
+    const file = JSON.parse(backend.contents());
+    file.features.chat.percentage = 'half';
+    file.features['group\u001ffriends'].subjectKey = 7;
+    const site = await given.site.on(JSON.stringify(file));
+    try {
+      const page = await site.person('ann', { colorScheme });
+      const looked = async (title: string) => {
+        const width = await page.evaluate('document.documentElement.scrollWidth');
+        expect([title, await findingsOn(page), width]).toEqual([title, [], PHONE.width]);
+      };
+      await page.setViewportSize(PHONE);
+      await looked('list');
+      await page.getByRole('region', { name: '2 documents can not be read' }).waitFor();
+      await page.getByRole('link', { name: 'chat' }).click();
+      await page.getByRole('heading', { name: 'chat', level: 1 }).waitFor();
+      await looked('feature');
+      await page.getByRole('button', { name: 'Roll back to revision 2' }).click();
+      await page.locator('#saved').waitFor();
+      expect((await site.rollout.get('chat'))?.percentage).toBe(40);
+      expect(site.complaints).toEqual([]);
+    } finally {
+      await site.close();
+    }
+  });
 
   it('asks for a token without anything that axe finds', async () => {
     const page = await given.site.visitor({ colorScheme, viewport: PHONE });

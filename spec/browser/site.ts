@@ -32,9 +32,11 @@ export class Site {
     browser: Browser,
     options: Partial<HttpOptions> = {},
     now?: () => number,
+    contents?: string,
   ): Promise<Site> {
     const clock = now === undefined ? {} : { now };
-    const rollout = new Rollout(new MemoryBackend(clock), clock);
+    const stored = contents === undefined ? clock : { ...clock, contents };
+    const rollout = new Rollout(new MemoryBackend(stored), clock);
     const handler = createHandler(rollout, {
       mode: 'admin',
       writesPerMinute: 10_000,
@@ -50,6 +52,11 @@ export class Site {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     return new Site(browser, server, handler, rollout, `http://127.0.0.1:${port}`);
+  }
+
+  /** Another one, on what is stored in that text; to be closed before this one. */
+  on(contents: string): Promise<Site> {
+    return Site.open(this.browser, {}, undefined, contents);
   }
 
   /** A page of a browser of its own, of which every complaint is noted. */

@@ -304,15 +304,19 @@ export const ACTIONS: { readonly [name: string]: Action } = {
     key: 'remove',
     field: () => 'typed',
     run: async (rollout, { name }, fields, write) => {
-      if (fields.raw('typed')?.trim() !== name.trim()) {
-        throw new Refusal('INVALID_REQUEST', 'Expected the name of the feature, as it is.', {
-          path: 'typed',
-        });
-      }
+      refuseOtherName(name, fields);
       return rollout.remove(name, write);
     },
   },
 };
+
+/** INVALID_REQUEST where who removes a feature has not typed its name. */
+export function refuseOtherName(name: string, fields: Fields): void {
+  if (fields.raw('typed')?.trim() === name.trim()) return;
+  throw new Refusal('INVALID_REQUEST', 'Expected the name of the feature, as it is.', {
+    path: 'typed',
+  });
+}
 
 /** CONFLICT where the form shows another state, and the write itself can't name one. */
 export function refuseStale({ name, id, revision }: Feature, seen: WriteOptions['expect']): void {

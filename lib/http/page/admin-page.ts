@@ -1,13 +1,13 @@
 import type { Feature } from '../../domain/feature.js';
 import { notFound } from '../../errors.js';
-import type { Rollout } from '../../rollout.js';
+import type { Rollout, Unreadable } from '../../rollout.js';
 import type { WriteOptions } from '../../writer.js';
 import type { Arrival } from '../arrival.js';
 import { type Caller, reaches } from '../credentials.js';
 import type { Gate } from '../gate.js';
 import { hostOf } from '../origins.js';
 import { problemOf, Refusal } from '../problem.js';
-import { ACTIONS, type Action, changedBy, refuseStale } from './actions.js';
+import { ACTIONS, type Action, changedBy, refuseOtherName, refuseStale } from './actions.js';
 import { addField, addPage } from './add-page.js';
 import { previewPage, tryPage, whyPage } from './asks.js';
 import { assetResponse } from './assets.js';
@@ -21,6 +21,7 @@ import { listPage } from './list-page.js';
 import { isFromElsewhere, onwardPage } from './onward-page.js';
 import { isOpenOutcome, problemPage, refusedPage } from './refusals.js';
 import { pathWithin, signInPage } from './sign-in-page.js';
+import { documentOf, unreadablePage } from './unreadable-page.js';
 import { featureUrl, type Visit } from './visit.js';
 
 /** What the page is made of. */
@@ -300,7 +301,36 @@ export class AdminPage {
       }
       return redirect(`${featureUrl(visit, name)}&saved=1#saved`);
     } catch (error) {
+      const { unreadable } = await documentOf(rollout, name);
+      if (unreadable !== undefined) return this.mended(visit, unreadable);
       return this.refused(visit, action, error);
+    }
+  }
+
+  /** What can be done about a document that can't be read: to roll it back, or to remove it. */
+  private async mended(visit: Visit, unreadable: Unreadable): Promise<Response> {
+    const { fields, rollout, base } = visit;
+    const { name, state, problem } = unreadable;
+    try {
+      // Where the store has lost the state too, a write can't name it.
+      const expect = state === undefined && fields.text('id') === '' ? state : stateIn(visit);
+      const write = { ...writeOf(visit), ...(expect !== undefined && { expect }) };
+      switch (fields.text('do')) {
+        case 'rollback':
+          // Its users are no part of what can't be read.
+          await rollout.rollback(name, fields.text('change'), { ...write, members: 'keep' });
+          return redirect(`${featureUrl(visit, name)}&saved=1#saved`);
+        case 'remove':
+          refuseOtherName(name, fields);
+          await rollout.remove(name, write);
+          return redirect(`${base}/?removed=${encodeURIComponent(name)}`);
+        default:
+          throw problem;
+      }
+    } catch (error) {
+      const refused = problemOf(error);
+      if (refused.status === 500) throw error;
+      return unreadablePage(visit, unreadable, refused);
     }
   }
 

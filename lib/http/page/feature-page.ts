@@ -7,6 +7,7 @@ import { conditionText, overriddenBy, patternText, serveText, shareText } from '
 import { barOf, rampChartOf, sharesBarOf, swatchOf } from './drawing.js';
 import { button, type Draft, editorOf, fieldOf, formOf } from './form.js';
 import {
+  changeForm,
   dataForm,
   dealingForm,
   excludedForm,
@@ -29,6 +30,7 @@ import { changeOf, changesOf } from './history.js';
 import { pageOf } from './layout.js';
 import { type Leftovers, leftoverMark } from './list-page.js';
 import { standingOf } from './standing.js';
+import { documentOf, rollbackTo, unreadablePage } from './unreadable-page.js';
 import { featureUrl, type Html, type Visit } from './visit.js';
 import { countOf, dateOf, listOf, named, numberOf, percentOf, timeOf } from './wording.js';
 
@@ -57,7 +59,8 @@ export async function featurePage(
   leftovers: Leftovers,
 ): Promise<Response> {
   const { rollout, base } = visit;
-  const feature = await rollout.get(name);
+  const { feature, unreadable } = await documentOf(rollout, name);
+  if (unreadable !== undefined) return unreadablePage(visit, unreadable);
   const changes = await rollout.history(name, { limit: FIRST_CHANGES });
   if (feature === undefined) return absentPage(visit, name, changes);
   const [members, firstMembers, groups, reports] = await Promise.all([
@@ -109,7 +112,7 @@ function savedNote({ visit, feature, changes }: Told): Html {
     return html`<div class="notice good" role="status" id="saved" tabindex="-1"><p>Nothing had to be changed.</p></div>`;
   }
   return html`<div class="notice good" role="status" id="saved" tabindex="-1"><p><strong>Saved</strong></p>${changeOf(visit, own)}${
-    visit.canWrite && own.kind !== 'created'
+    visit.canWrite && (own.kind === 'members' || own.before !== undefined)
       ? itemForm(visit, feature, { change: own.id }, button('undo', 'Undo', 'secondary'), 'undo')
       : ''
   }</div>`;
@@ -332,7 +335,20 @@ function aboutPart({ visit, feature }: Told): Html {
 
 function historyPart({ visit, feature, changes }: Told): Html {
   if (changes.length === 0) return html`<p>Nothing is kept.</p>`;
-  return html`${changesOf(visit, changes, feature)}${olderOf(visit, feature.name, changes)}`;
+  return html`${changesOf(visit, changes, takeBack(visit, feature))}${olderOf(visit, feature.name, changes)}`;
+}
+
+/** One change alone, or all that came since. */
+function takeBack(
+  visit: Visit,
+  feature: Feature | undefined,
+  isFirstPage: boolean = true,
+): (change: Change, at: number) => Html {
+  if (!visit.canWrite || feature === undefined) return () => '';
+  return ({ id, kind }, at) =>
+    kind === 'removed'
+      ? ''
+      : html`<details class="edit back"><summary>Take back</summary>${changeForm(visit, feature, id, `past-${at}`, undefined, isFirstPage && at === 0)}</details>`;
 }
 
 function olderOf(visit: Visit, name: string, changes: readonly Change[]): Html {
@@ -345,13 +361,13 @@ function olderOf(visit: Visit, name: string, changes: readonly Change[]): Html {
 export async function historyPage(visit: Visit, name: string): Promise<Response> {
   const { rollout, query, base } = visit;
   const before = query.get('before') ?? undefined;
-  const feature = await rollout.get(name);
+  const { feature, unreadable } = await documentOf(rollout, name);
   const changes = await rollout.history(name, {
     limit: FIRST_CHANGES,
     ...(before !== undefined && { before }),
   });
   const body = html`${crumbsOf(visit)}<h1>History of <a href="${featureUrl(visit, name)}">${named(name)}</a></h1>
-${changes.length === 0 ? html`<p>Nothing older is kept.</p>` : changesOf(visit, changes, feature, before === undefined)}${olderOf(visit, name, changes)}`;
+${changes.length === 0 ? html`<p>Nothing older is kept.</p>` : changesOf(visit, changes, unreadable ? rollbackTo(visit, unreadable, changes) : takeBack(visit, feature, before === undefined))}${olderOf(visit, name, changes)}`;
   return pageOf({ title: `History of ${name}`, base, body, visit });
 }
 
@@ -365,13 +381,15 @@ function absentPage(visit: Visit, name: string, changes: readonly Change[]): Res
 ${
   wasThere
     ? html`<div class="notice warn"><p><strong>It was removed.</strong></p>${changeOf(visit, last)}${
-        visit.canWrite
-          ? formOf(visit, seen, {
-              body: html`<label class="check"><input type="checkbox" name="alone" value="yes"> Without its users</label>`,
-              buttons: button('restore', 'Bring it back'),
-              noteFor: 'restore',
-            })
-          : ''
+        last.before === undefined
+          ? html`<p>What it was last could not be read, so it can not be brought back here.</p>`
+          : visit.canWrite
+            ? formOf(visit, seen, {
+                body: html`<label class="check"><input type="checkbox" name="alone" value="yes"> Without its users</label>`,
+                buttons: button('restore', 'Bring it back'),
+                noteFor: 'restore',
+              })
+            : ''
       }</div><h2>History</h2>${changesOf(visit, changes)}`
     : html`<p>There is no feature of this name.</p>${visit.canWrite ? html`<p><a class="button" href="${base}/add?name=${encodeURIComponent(name)}">Add it</a></p>` : ''}`
 }`;

@@ -11,6 +11,7 @@ import {
   formOf,
   jsonText,
   previewButton,
+  type Seen,
   selectOf,
 } from './form.js';
 import { featureUrl, type Html, type Visit } from './visit.js';
@@ -340,19 +341,25 @@ export const dealingForm: Form = (visit, feature, draft) =>
     draft,
   });
 
-export const removeForm: Form = (visit, feature, draft) =>
-  formOf(visit, feature, {
+export function removeForm(
+  visit: Visit,
+  feature: Seen,
+  draft?: Draft,
+  hint: string = 'Its history stays, and for seven days its users can come back with it.',
+): Html {
+  return formOf(visit, feature, {
     body: fieldOf({
       key: 'remove',
       name: 'typed',
       label: html`To remove it with its users, type its name: <bdi>${feature.name}</bdi>`,
-      hint: 'Its history stays, and for seven days its users can come back with it.',
+      hint,
       draft,
     }),
     buttons: button('remove', 'Remove the feature', 'danger'),
     noteFor: 'remove',
     draft,
   });
+}
 
 /** Of what a change has done: taken back alone, or with all that came since. */
 export const pastForm: Form = (visit, feature, draft) => {

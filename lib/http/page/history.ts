@@ -1,9 +1,8 @@
 import { html } from 'hono/html';
 import type { Change } from '../../backends/backend.js';
 import { type Difference, diff } from '../../domain/diff.js';
-import type { Feature, Json } from '../../domain/feature.js';
+import type { Json } from '../../domain/feature.js';
 import { readName } from '../../stored-name.js';
-import { changeForm } from './forms.js';
 import { featureUrl, type Html, type Visit } from './visit.js';
 import { countOf, listOf, named, timeOf } from './wording.js';
 
@@ -11,20 +10,14 @@ import { countOf, listOf, named, timeOf } from './wording.js';
 const MOST_DIFFERENCES = 20;
 const LONGEST_VALUE = 400;
 
-/** Changes, the newest first. With the feature that is there now they can be taken back. */
+/** Changes, the newest first, and below each what can be done about it. */
 export function changesOf(
   visit: Visit,
   changes: readonly Change[],
-  feature?: Feature,
-  isFirstPage: boolean = true,
+  doneAbout: (change: Change, at: number) => Html = () => '',
 ): Html {
   return html`<ol class="changes">${changes.map(
-    (change, at) =>
-      html`<li>${changeOf(visit, change)}${
-        visit.canWrite && feature !== undefined && change.kind !== 'removed'
-          ? html`<details class="edit back"><summary>Take back</summary>${changeForm(visit, feature, change.id, `past-${at}`, undefined, isFirstPage && at === 0)}</details>`
-          : ''
-      }</li>`,
+    (change, at) => html`<li>${changeOf(visit, change)}${doneAbout(change, at)}</li>`,
   )}</ol>`;
 }
 

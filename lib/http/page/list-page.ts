@@ -4,6 +4,7 @@ import type { Leftover } from '../../domain/leftover.js';
 import { barOf, rampLineOf, sharesBarOf } from './drawing.js';
 import { pageOf } from './layout.js';
 import { STATES, type Standing, standingOf } from './standing.js';
+import { unreadableNote } from './unreadable-page.js';
 import { featureUrl, type Html, type Visit } from './visit.js';
 import { countOf, listOf, named, numberOf, percentOf, spanSince } from './wording.js';
 
@@ -26,6 +27,7 @@ interface Row {
 export async function listPage(visit: Visit, leftovers: Leftovers): Promise<Response> {
   const { rollout, query, now, base } = visit;
   const all = await rollout.features();
+  const unreadable = await rollout.unreadable();
   const left = new Map<string, Leftover[]>();
   for (const each of leftovers ?? []) left.set(each.name, [...(left.get(each.name) ?? []), each]);
   const asked = {
@@ -51,8 +53,13 @@ export async function listPage(visit: Visit, leftovers: Leftovers): Promise<Resp
     visit.canWrite ? html`<a class="button" href="${base}/add">Add a feature</a>` : ''
   }</div>
 ${removedNote(visit)}
-${all.length === 0 ? emptyNote(visit) : filtersOf(visit, all, asked)}
+${all.length + unreadable.length === 0 ? emptyNote(visit) : filtersOf(visit, all, asked)}
 <div id="list">
+${unreadableNote(
+  visit,
+  // What else there is to narrow by stands in what can't be read.
+  unreadable.filter(({ name }) => name.toLowerCase().includes(asked.text)),
+)}
 <p class="quiet" id="found">${
     isNarrowed
       ? `${numberOf(rows.length)} of ${countOf(all.length, 'feature')}`
