@@ -397,7 +397,8 @@ describe('by keyboard alone', () => {
     await site.rollout.addFeature('chat', { percentage: 10 });
     const page = await site.visitor();
     await page.goto(site.url);
-    // The field has the focus from the start.
+    // The field gets the focus by itself, a moment after the page is there.
+    await page.locator('input[name=secret]:focus').waitFor();
     await page.keyboard.type('the-token-of-ann,-who-steers-it-all');
     await page.keyboard.press('Enter');
     await page.waitForURL(`${site.url}/`);
