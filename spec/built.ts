@@ -1,27 +1,32 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const root = resolve(__dirname, '..');
 
-/** The library, compiled for other processes to load, while the file's specs run. */
+/** Where compiled libraries are kept, each under a digest of its sources. */
+const CACHE = join(root, 'node_modules/.cache');
+
+/** The library, compiled for other processes to load: once for all files of specs, until it changes. */
 export function useBuilt() {
   let built: string;
   beforeAll(() => {
-    mkdirSync(join(root, 'node_modules/.cache'), { recursive: true });
-    built = mkdtempSync(join(root, 'node_modules/.cache/hanoi-'));
-    const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.esm.json'), '--outDir', built]);
-    // Of the page: what is sent to browsers is copied, as the build does.
-    const assets = 'http/page/assets';
-    cpSync(join(root, 'lib', assets), join(built, assets), {
-      recursive: true,
-      filter: (path) => !path.endsWith('.cts'),
-    });
-    writeFileSync(join(built, 'package.json'), '{ "type": "module" }');
+    built = join(CACHE, `hanoi-${digestOfSources()}`);
+    if (!existsSync(built)) build(built);
   }, 60_000);
-  afterAll(() => rmSync(built, { recursive: true, force: true }));
 
   /** What an import statement takes, in quotes, for a file of `lib`. */
   const at = (file: string) => JSON.stringify(pathToFileURL(join(built, file)).href);
@@ -49,4 +54,40 @@ export function useBuilt() {
   };
 
   return { at, start, run };
+}
+
+function digestOfSources(): string {
+  const hash = createHash('sha256');
+  const sources = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' }).sort();
+  for (const file of [...sources.map((each) => join('lib', each)), 'tsconfig.esm.json']) {
+    if (statSync(join(root, file)).isFile())
+      hash.update(file).update(readFileSync(join(root, file)));
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Two that do it at once get the same, and one of them stays. */
+function build(place: string): void {
+  mkdirSync(CACHE, { recursive: true });
+  for (const old of readdirSync(CACHE)) {
+    const folder = join(CACHE, old);
+    if (old.startsWith('hanoi-') && folder !== place)
+      rmSync(folder, { recursive: true, force: true });
+  }
+  const folder = mkdtempSync(join(CACHE, 'building-'));
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.esm.json'), '--outDir', folder]);
+  // Of the page: what is sent to browsers is copied, as the build does.
+  const assets = 'http/page/assets';
+  cpSync(join(root, 'lib', assets), join(folder, assets), {
+    recursive: true,
+    filter: (path) => !path.endsWith('.cts'),
+  });
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  try {
+    renameSync(folder, place);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    if (!existsSync(place)) throw error;
+  }
 }

@@ -36,14 +36,15 @@ where(`on Valkey${program === undefined ? ': there is no valkey-server here' : '
     expect(await ask(server, 'INFO', 'server')).toContain('valkey_version:');
   });
 
-  describe.each(clients)('with %s', (_, connect) => {
+  describe.each(clients)('with %s', (name, connect) => {
     let client: Redis5 | Cluster;
     beforeAll(() => {
       client = quiet(connect());
     });
     afterAll(() => client.disconnect());
 
-    for (const Backend of BACKENDS) {
+    // What a client does on a server is held to the contract elsewhere.
+    for (const Backend of name === 'ioredis 6' ? BACKENDS : []) {
       backendContract(Backend.name, {
         open: async () => new Backend(client, { namespace: `spec-${namespaces++}` }),
       });
