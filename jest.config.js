@@ -26,7 +26,12 @@ export default {
   projects: [
     {
       ...project('standard', ['<rootDir>/spec/**/*.spec.ts'], { decoratorVersion: '2022-03' }),
-      testPathIgnorePatterns: ['/node_modules/', '<rootDir>/spec/browser/'],
+      // They have configurations, and scripts, of their own.
+      testPathIgnorePatterns: [
+        '/node_modules/',
+        '<rootDir>/spec/browser/',
+        '<rootDir>/spec/package.spec.ts',
+      ],
     },
     // The same spec once more, compiled to the decorators of before the standard.
     project('legacy', ['<rootDir>/spec/decorators.spec.ts'], {
