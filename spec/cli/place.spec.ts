@@ -15,10 +15,10 @@ const node = (host: string, port = 6379) => ({ host, port });
 
 describe('where features are', () => {
   it.each<[string, Place]>([
-    ['features.json', { kind: 'file', path: '/work/features.json' }],
+    ['features.json', { kind: 'file', path: '/app/features.json' }],
     ['../other.json', { kind: 'file', path: '/other.json' }],
     ['/srv/features.json', { kind: 'file', path: '/srv/features.json' }],
-    ['file:features.json', { kind: 'file', path: '/work/features.json' }],
+    ['file:features.json', { kind: 'file', path: '/app/features.json' }],
     ['file:///srv/a%20b.json', { kind: 'file', path: '/srv/a b.json' }],
     [
       'https://config.example.com/f.json?v=1',
@@ -50,7 +50,7 @@ describe('where features are', () => {
       { ...redis, nodes: [node('host')], backend: 'rollout-gem' },
     ],
   ])('is read of %s', (text, place) => {
-    expect(parsePlace(text, '/work')).toEqual(place);
+    expect(parsePlace(text, '/app')).toEqual(place);
   });
 
   it.each([
@@ -75,7 +75,7 @@ describe('where features are', () => {
   ])('is refused of %s, without the password', (text) => {
     let refusal: { code?: string; message?: string } = {};
     try {
-      parsePlace(text, '/work');
+      parsePlace(text, '/app');
     } catch (error) {
       refusal = error as object;
     }
@@ -92,6 +92,6 @@ describe('where features are', () => {
     ],
     ['redis://host?namespace=a%1Bb', 'redis://host:6379/0 (namespace a\\u{1b}b)'],
   ])('is named without what is secret: %s', (text, title) => {
-    expect(titleOf(parsePlace(text, '/work'))).toBe(title);
+    expect(titleOf(parsePlace(text, '/app'))).toBe(title);
   });
 });
