@@ -43,18 +43,18 @@ it('is where the command line works', async () => {
   await expectToWorkAt(`redis://${nodes}?cluster=true&namespace=${namespace()}`);
 });
 
-describe.each(CLIENTS)('on three masters with replicas, with %s', (_, connect) => {
+describe.each(CLIENTS)('on three masters with replicas, with %s', (name, connect) => {
   let client: Cluster5;
   beforeAll(() => {
     client = quiet(connect());
   });
   afterAll(() => client.disconnect());
 
-  for (const Backend of BACKENDS) {
-    backendContract(Backend.name, {
-      open: async () => new Backend(client, { namespace: namespace() }),
-    });
-  }
+  // Each backend with each client on one server is held to it elsewhere.
+  const Backend = name === 'ioredis 5' ? RedisBackend : RedisSetBackend;
+  backendContract(Backend.name, {
+    open: async () => new Backend(client, { namespace: namespace() }),
+  });
 
   it.each(BACKENDS)('makes every call of the API with %p', async (Backend) => {
     const own = { namespace: namespace() };

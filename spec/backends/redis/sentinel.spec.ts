@@ -27,7 +27,7 @@ it('is found by the command line', async () => {
   await expectToWorkAt(`redis://${nodes}?sentinel=${name}&namespace=by-sentinel`);
 });
 
-describe.each(CLIENTS)('through Sentinel, with %s', (_, connect) => {
+describe.each(CLIENTS)('through Sentinel, with %s', (name, connect) => {
   let client: Redis5;
   beforeAll(() => {
     client = quiet(connect());
@@ -35,9 +35,9 @@ describe.each(CLIENTS)('through Sentinel, with %s', (_, connect) => {
   afterAll(() => client.disconnect());
   beforeEach(() => client.flushall());
 
-  for (const Backend of BACKENDS) {
-    backendContract(Backend.name, { open: async () => new Backend(client) });
-  }
+  // Each backend with each client on one server is held to it elsewhere.
+  const Backend = name === 'ioredis 5' ? RedisBackend : RedisSetBackend;
+  backendContract(Backend.name, { open: async () => new Backend(client) });
 
   it.each(BACKENDS)('makes every call of the API with %p', async (Backend) => {
     await makeEveryCall(() => new Backend(client));
