@@ -20,8 +20,14 @@ export function project(displayName, testMatch, transform) {
   };
 }
 
+/** What takes its time: `npm run test:faults`. */
+export const FAULTS = [
+  'faults',
+  ...['redis/faults', 'redis/cluster', 'redis/sentinel', 'redis/replicas', 'redis/valkey'],
+].map((file) => `<rootDir>/spec/backends/${file}.spec.ts`);
+
 export default {
-  // Most of the time is spent waiting for servers and clocks.
+  // Much of the time is spent waiting for servers and clocks.
   maxWorkers: 2,
   projects: [
     {
@@ -31,6 +37,7 @@ export default {
         '/node_modules/',
         '<rootDir>/spec/browser/',
         '<rootDir>/spec/package.spec.ts',
+        ...FAULTS,
       ],
     },
     // The same spec once more, compiled to the decorators of before the standard.
