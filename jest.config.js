@@ -29,6 +29,8 @@ export const FAULTS = [
 export default {
   // Much of the time is spent waiting for servers and clocks.
   maxWorkers: 2,
+  // On a machine that is busy otherwise, 5 s are soon over.
+  testTimeout: 20_000,
   projects: [
     {
       ...project('standard', ['<rootDir>/spec/**/*.spec.ts'], { decoratorVersion: '2022-03' }),
