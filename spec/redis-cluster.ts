@@ -1,5 +1,6 @@
 import { freePort, type Program, RedisServer } from './redis-server.js';
-import { ask, isInSync, until, untilFollowed } from './replication.js';
+import { ask, isInSync, untilFollowed } from './replication.js';
+import { until } from './until.js';
 
 const MASTERS = 3;
 const SLOTS = 16_384;
@@ -105,7 +106,7 @@ export class RedisCluster {
   /** Until every node sees all slots served and each master has its replicas in sync. */
   async settle(): Promise<void> {
     const masters = new Set<RedisServer>();
-    await until('the cluster is whole', async () => {
+    await until(async () => {
       masters.clear();
       for (const node of this.nodes) {
         const info = String(await ask(node, 'CLUSTER', 'INFO'));
@@ -150,9 +151,7 @@ export class RedisCluster {
         .split('\n');
       return lines.length === nodes.length && !lines.some((line) => line.includes('handshake'));
     };
-    await until('all nodes know each other', async () =>
-      (await Promise.all(nodes.map(isKnown))).every(Boolean),
-    );
+    await until(async () => (await Promise.all(nodes.map(isKnown))).every(Boolean));
     const masters = nodes.slice(0, MASTERS);
     await Promise.all(
       nodes.slice(MASTERS).map(async (node, at) => {

@@ -1,5 +1,6 @@
 import { type Program, RedisServer } from './redis-server.js';
-import { ask, isInSync, until, untilFollowed } from './replication.js';
+import { ask, isInSync, untilFollowed } from './replication.js';
+import { until } from './until.js';
 
 const NAME = 'main';
 
@@ -29,9 +30,7 @@ export class SentinelTrio {
       for (let n = 0; n < 2; n++) {
         servers.push(await RedisServer.start([...data, ...replicaOf], undefined, program));
       }
-      await until('the replicas are in sync', async () =>
-        (await Promise.all(servers.slice(1).map(isInSync))).every(Boolean),
-      );
+      await until(async () => (await Promise.all(servers.slice(1).map(isInSync))).every(Boolean));
       for (let n = 0; n < 3; n++) {
         const sentinel = await RedisServer.start(['--sentinel'], undefined, program);
         sentinels.push(sentinel);
@@ -70,7 +69,7 @@ export class SentinelTrio {
   async settle(): Promise<void> {
     // They ask and tell rarely, and would take half a minute to see it.
     await this.pace({ publishMs: 100, infoMs: 300 });
-    await until('the Sentinels see all', async () => {
+    await until(async () => {
       const masters = new Set<string>();
       for (const sentinel of this.sentinels) {
         const main = fieldsOf(await ask(sentinel, 'SENTINEL', 'MASTER', NAME));

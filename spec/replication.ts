@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import type { RedisServer } from './redis-server.js';
+import { until } from './until.js';
 
 /** What a server answers to one command, on a connection of its own. Rejects if it hangs. */
 export async function ask(
@@ -41,21 +42,8 @@ export async function untilFollowed(master: RedisServer, count: number): Promise
     return { at, acknowledged: Array.from(there, ([, offset]) => Number(offset)) };
   };
   const { at } = await look();
-  await until('the replicas have it all', async () => {
+  await until(async () => {
     const { acknowledged } = await look();
     return acknowledged.filter((offset) => offset > at).length >= count;
   });
-}
-
-/** Until it holds; what it rejects with counts as not yet. Rejects after `giveUpMs`. */
-export async function until(
-  what: string,
-  holds: () => Promise<boolean>,
-  giveUpMs = 20_000,
-): Promise<void> {
-  const end = performance.now() + giveUpMs;
-  while (!(await holds().catch(() => false))) {
-    if (performance.now() > end) throw new Error(`Waited ${giveUpMs} ms in vain until ${what}.`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -13,6 +13,7 @@ import type { HanoiError } from '../../lib/errors.js';
 import { Rollout, type RolloutOptions } from '../../lib/rollout.js';
 import { RedisServer, useRedis } from '../redis-server.js';
 import { TcpProxy } from '../tcp-proxy.js';
+import { until } from '../until.js';
 import { backendContract } from './contract.js';
 
 const redis = useRedis();
@@ -68,10 +69,10 @@ describe('a replica of what a person edits', () => {
     await open();
     await file.addFeature('list');
     await file.register('list', [...ids, 'bob']);
-    await eventually(() => rollout.isEnabledSync('list', 'bob'));
+    await until(() => rollout.isEnabledSync('list', 'bob'));
     const text = readFileSync(path, 'utf8');
     writeFileSync(path, text.replace('      "bob"', '      "eve"'));
-    await eventually(() => rollout.isEnabledSync('list', 'eve'));
+    await until(() => rollout.isEnabledSync('list', 'eve'));
     expect(rollout.isEnabledSync('list', 'bob')).toBe(false);
   });
 
@@ -80,7 +81,7 @@ describe('a replica of what a person edits', () => {
     await file.addFeature('chat');
     const before = readFileSync(path, 'utf8');
     await file.setPercentage('chat', 100);
-    await eventually(() => rollout.isEnabledSync('chat', 'ann'));
+    await until(() => rollout.isEnabledSync('chat', 'ann'));
     const [one, other] = [`${path}.one`, `${path}.other`];
     writeFileSync(other, before);
     const away = new Rollout(new FileBackend(other));
@@ -88,8 +89,8 @@ describe('a replica of what a person edits', () => {
     await away.close();
     renameSync(path, one);
     renameSync(other, path);
-    await eventually(() => !file.isEnabledSync('chat', 'ann'));
-    await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+    await until(() => !file.isEnabledSync('chat', 'ann'));
+    await until(() => !rollout.isEnabledSync('chat', 'ann'));
     expect(rollout.decideSync('chat', 'ann').reason).toBe('DISABLED');
   });
 });
@@ -105,11 +106,11 @@ it('is as old as what it is a replica of', async () => {
   for (const kind of ['stale', 'recovered'] as const) rollout.on(kind, () => events.push(kind));
   await rollout.ready();
   expect(rollout.health().ageMs).toBeGreaterThanOrEqual(100);
-  await eventually(() => rollout.health().state === 'stale');
+  await until(() => rollout.health().state === 'stale');
   await delay(100);
   expect(events).toEqual(['stale']);
   await source.refresh();
-  await eventually(() => rollout.health().state === 'ready');
+  await until(() => events.length === 2);
   expect(events).toEqual(['stale', 'recovered']);
   await rollout.close();
 });
@@ -138,11 +139,11 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
       await delay(50);
     } while (!isQuiet());
     await client.ping('before');
-    await eventually(() => seen.some((args) => args[1] === 'before'));
+    await until(() => seen.some((args) => args[1] === 'before'));
     seen = [];
     await run();
     await client.ping('after');
-    await eventually(() => seen.some((args) => args[1] === 'after'));
+    await until(() => seen.some((args) => args[1] === 'after'));
     return seen.map(([name]) => name).filter((name) => name !== 'ping');
   };
 
@@ -164,7 +165,7 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
     await rollout.ready();
     // So late a poll comes from nothing but the subscription, which then is there.
     await writer.addFeature('last');
-    await eventually(() => rollout.decideSync('last', ANN).reason !== 'ERROR');
+    await until(() => rollout.decideSync('last', ANN).reason !== 'ERROR');
   });
   afterEach(async () => {
     for (const close of opened) await close();
@@ -188,15 +189,15 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
     const kinds: string[] = [];
     rollout.on('change', ({ kind, name }) => kinds.push(`${kind} ${name}`));
     await writer.setPercentage('share', 100);
-    await eventually(() => rollout.isEnabledSync('share', 'eve'));
+    await until(() => rollout.isEnabledSync('share', 'eve'));
     await writer.register('share', 'eve');
-    await eventually(() => kinds.length === 2);
+    await until(() => kinds.length === 2);
     await writer.remove('share');
-    await eventually(() => rollout.decideSync('share', 'eve').errorCode === 'FLAG_NOT_FOUND');
+    await until(() => rollout.decideSync('share', 'eve').errorCode === 'FLAG_NOT_FOUND');
     await writer.addFeature('share', { percentage: 100 });
-    await eventually(() => rollout.isEnabledSync('share', 'eve'));
+    await until(() => rollout.isEnabledSync('share', 'eve'));
     await writer.deactivate('list');
-    await eventually(() => kinds.length === 5);
+    await until(() => kinds.length === 5);
     expect(await rollout.isEnabled('list', ANN)).toBe(false);
     expect(kinds).toEqual([
       ...['updated share', 'members share', 'removed share', 'created share', 'updated list'],
@@ -218,7 +219,7 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
     );
     await deaf.ready();
     await writer.setPercentage('share', 100);
-    await eventually(() => deaf.isEnabledSync('share', 'eve'));
+    await until(() => deaf.isEnabledSync('share', 'eve'));
     expect(deaf.health()).toMatchObject({ state: 'ready', error: undefined });
   });
 
@@ -242,7 +243,7 @@ describe.each([RedisBackend, RedisSetBackend])('a replica of a %p', (Backend) =>
     expect(small.isEnabledSync('list', ANN)).toBe(true);
     expect(small.decideSync('list', 'eve')).toMatchObject({ enabled: false, code: undefined });
     await writer.register('list', 'eve');
-    await eventually(() => small.decideSync('list', ANN).code === 'NEEDS_LOOKUP');
+    await until(() => small.decideSync('list', ANN).code === 'NEEDS_LOOKUP');
     expect(await both()).toEqual([true, true]);
     // Only the last are remembered.
     for (let n = 0; n < 20; n++) await small.isEnabled('list', `other-${n}`);
@@ -308,16 +309,16 @@ describe('a replica whose server is away', () => {
     await rollout.ready();
     expect(rollout.decideSync('chat', ANN)).toMatchObject({ reason: 'STATIC', ageMs: undefined });
     server.signal('SIGSTOP');
-    await eventually(() => rollout.health().state === 'degraded');
+    await until(() => rollout.health().state === 'degraded');
     expect(rollout.decideSync('chat', ANN)).toMatchObject({ enabled: true, reason: 'STATIC' });
-    await eventually(() => rollout.health().state === 'stale');
+    await until(() => rollout.health().state === 'stale');
     const { ageMs, ...decision } = rollout.decideSync('chat', ANN);
     const code = expect.stringMatching(/^STORE_(TIMEOUT|UNAVAILABLE)$/);
     expect(decision).toMatchObject({ enabled: true, reason: 'STALE', code });
     expect(ageMs).toBeGreaterThanOrEqual(1_000);
     expect(rollout.health().ageMs).toBeGreaterThanOrEqual(ageMs as number);
     server.signal('SIGCONT');
-    await eventually(() => rollout.health().state === 'ready');
+    await until(() => rollout.health().state === 'ready');
     expect(rollout.decideSync('chat', ANN).reason).toBe('STATIC');
     expect(events.map((event) => event.split(' ')[0])).toEqual(['degraded', 'stale', 'recovered']);
   });
@@ -327,7 +328,7 @@ describe('a replica whose server is away', () => {
     const events = eventsOf(rollout);
     await rollout.ready();
     await own.flushall();
-    await eventually(() => rollout.health().state === 'stale');
+    await until(() => rollout.health().state === 'stale');
     expect(rollout.decideSync('chat', ANN)).toMatchObject({
       enabled: true,
       reason: 'STALE',
@@ -373,7 +374,7 @@ describe('a replica whose server is away', () => {
     expect([flags.isEnabled('chat'), flags.isEnabled('nope')]).toEqual([true, false]);
     expect(errors.length).toBeGreaterThan(0);
     await server.restart();
-    await eventually(() => rollout.health().state === 'ready');
+    await until(() => rollout.health().state === 'ready');
     expect(rollout.decideSync('chat', ANN).errorCode).toBe('FLAG_NOT_FOUND');
   });
 });
@@ -411,10 +412,6 @@ async function* many(count: number) {
   for (let n = 0; n < count; n++) yield `member-${n}`;
 }
 
-async function eventually(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
-
 describe('a replica over lists that are not held, while the store hangs', () => {
   it('answers by its own copy, which is newer than what the store said last', async () => {
     const server = await RedisServer.start();
@@ -432,7 +429,7 @@ describe('a replica over lists that are not held, while the store hangs', () => 
       await writer.disable('on');
       await writer.setPercentage('half', 0);
       await writer.addFeature('new', { percentage: 100 });
-      await eventually(() => rollout.decideSync('new', 'zed').enabled);
+      await until(() => rollout.decideSync('new', 'zed').enabled);
       server.signal('SIGSTOP');
       const snapshot = await rollout.snapshot('zed');
       expect(snapshot.decide('on').reason).toBe('DISABLED');
@@ -475,7 +472,7 @@ it('catches up by the longer way where the logs take too long to be read', async
     for (let n = 1; n <= 40; n++) await writer.update('long', settings(n));
     await writer.disable('kill');
     await proxy.accept();
-    await eventually(() => !rollout.isEnabledSync('kill', ANN));
+    await until(() => !rollout.isEnabledSync('kill', ANN));
   } finally {
     await rollout.close();
     await writer.close();
@@ -499,7 +496,7 @@ it('tells of what happens in the name of nobody, whoever asked for a look', asyn
   await rollout.runAs(ANN, () => rollout.setPercentage('chat', 2));
   current.length = 0;
   await writer.setPercentage('chat', 3);
-  await eventually(() => current.length > 0);
+  await until(() => current.length > 0);
   expect(current).toEqual([undefined]);
   await rollout.close();
 });
@@ -523,11 +520,11 @@ it('says that it has recovered also where something has changed meanwhile', asyn
       const written = writer.setPercentage('chat', n % 100);
       await delay(1);
       // Busy with something else: the copy gets old, and nobody has failed.
-      const until = performance.now() + 200;
-      while (performance.now() < until);
+      const end = performance.now() + 200;
+      while (performance.now() < end);
       await written;
       await delay(20);
-      if (stale() > before) await eventually(() => events.at(-1) === 'recovered');
+      if (stale() > before) await until(() => events.at(-1) === 'recovered');
     }
   } finally {
     await rollout.close();

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Page } from 'playwright-core';
+import { until } from '../until.js';
 import { TOKENS, useSite } from './site.js';
 
 // What an operator does on the page, with its script and without.
@@ -498,11 +499,3 @@ describe.each(MODES)('%s', (_, options) => {
     expect(await button(page, /Save/).count()).toBe(0);
   });
 });
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 5_000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error('It did not come to hold.');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

@@ -13,14 +13,10 @@ import { type Exposure, MemoryBackend, ReplicaBackend, Rollout } from '../../lib
 import { HanoiProvider } from '../../lib/openfeature/index.js';
 import { failOnUndefined } from '../../lib/testing/index.js';
 import { freePort, RedisServer } from '../redis-server.js';
+import { until } from '../until.js';
 
 const client = OpenFeature.getClient();
 afterEach(() => OpenFeature.clearProviders());
-
-/** Waits until it is so; the runner's time limit is the bound. */
-async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await delay(10);
-}
 
 /** What clients hear of the provider, from now on. */
 function heard(...types: ProviderEvents[]): { type: ProviderEvents; details: EventDetails }[] {

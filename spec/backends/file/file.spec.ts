@@ -22,6 +22,7 @@ import { FileBackend, type FileBackendOptions } from '../../../lib/backends/file
 import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { useBuilt } from '../../built.js';
+import { until } from '../../until.js';
 import { backendContract } from '../contract.js';
 
 const isLinux = process.platform === 'linux';
@@ -61,10 +62,6 @@ function afterRename(happen: () => void): void {
   });
 }
 
-async function eventually(holds: () => unknown): Promise<void> {
-  while (!holds()) await delay(5);
-}
-
 backendContract('FileBackend', { open: async () => new FileBackend(path, { historyLength: 25 }) });
 
 describe('a file of features', () => {
@@ -94,8 +91,8 @@ describe('a file of features', () => {
     file.features.chat.percentage = 100;
     file.members.chat.push('bob');
     write(file);
-    await eventually(() => changes.includes('updated chat'));
-    await eventually(() => other.isEnabledSync('chat', 'zoe'));
+    await until(() => changes.includes('updated chat'));
+    await until(() => other.isEnabledSync('chat', 'zoe'));
     expect(rollout.isEnabledSync('chat', 'zoe')).toBe(true);
     expect(rollout.decideSync('chat', 'bob').detail).toBe('member');
     const after = await rollout.get('chat');
@@ -122,7 +119,7 @@ describe('a file of features', () => {
     writeFileSync(edited, '{ "features": { "chat": { "percentage": 0 } } }');
     afterRename(() => renameSync(edited, path));
     await rollout.update('chat', { data: { by: 'a program' } });
-    await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+    await until(() => !rollout.isEnabledSync('chat', 'ann'));
     await rollout.addFeature('list');
     expect(inFile().features.chat).toMatchObject({ percentage: 0 });
   });
@@ -144,7 +141,7 @@ describe('a file of features', () => {
     const told: HanoiError[] = [];
     rollout.on('degraded', (health) => told.push(health as never));
     write(text);
-    await eventually(() => rollout.health().state === 'degraded');
+    await until(() => rollout.health().state === 'degraded');
     expect(rollout.decideSync('chat', 'ann')).toMatchObject({
       enabled: true,
       reason: 'STALE',
@@ -159,7 +156,7 @@ describe('a file of features', () => {
     expect(readFileSync(path, 'utf8')).toBe(text);
     expect(told).toHaveLength(1);
     write(whole);
-    await eventually(() => rollout.health().state === 'ready');
+    await until(() => rollout.health().state === 'ready');
     await rollout.register('chat', 'ann');
     expect(rollout.decideSync('chat', 'ann')).toMatchObject({ detail: 'member' });
   });
@@ -170,7 +167,7 @@ describe('a file of features', () => {
     const reading = jest.spyOn(files, 'readFile');
     try {
       write('{');
-      await eventually(() => rollout.health().state === 'degraded');
+      await until(() => rollout.health().state === 'degraded');
       const known = reading.mock.calls.length;
       const waits = Array.from({ length: 500 }, async (_, n) => {
         await delay(n);
@@ -190,7 +187,7 @@ describe('a file of features', () => {
     const rollout = open();
     await rollout.addFeature('chat', { percentage: 100 });
     write('{');
-    await eventually(() => rollout.health().state === 'degraded');
+    await until(() => rollout.health().state === 'degraded');
     let goOn: () => void = () => {};
     const hanging = new Promise<void>((resolve) => {
       goOn = resolve;
@@ -233,10 +230,10 @@ describe('a file of features', () => {
     const file = inFile();
     file.features.chat.percentage = 100;
     write(file);
-    await eventually(() => rollout.isEnabledSync('chat', 'ann'));
+    await until(() => rollout.isEnabledSync('chat', 'ann'));
     file.features.list.percentage = 'all';
     write(file);
-    await eventually(() => problems.length > 0);
+    await until(() => problems.length > 0);
     expect(problems).toMatchObject([{ code: 'CORRUPT_FEATURE', feature: 'list' }]);
   });
 
@@ -266,13 +263,13 @@ describe('a file of features', () => {
     const losses: unknown[] = [];
     rollout.on('dataLoss', (health) => losses.push(health));
     renameSync(path, `${path}.away`);
-    await eventually(() => rollout.decideSync('chat', 'ann').reason === 'STALE');
+    await until(() => rollout.decideSync('chat', 'ann').reason === 'STALE');
     expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
     await expect(rollout.setPercentage('chat', 1)).rejects.toMatchObject({ code: 'NOT_APPLIED' });
     await expect(rollout.register('chat', 'ann')).rejects.toMatchObject({ code: 'NOT_APPLIED' });
     expect(losses).toHaveLength(1);
     renameSync(`${path}.away`, path);
-    await eventually(() => rollout.health().state === 'ready');
+    await until(() => rollout.health().state === 'ready');
     rmSync(path);
     await rollout.addFeature('other');
     // Another file: what it lacks went with the one before, and nobody has removed it.
@@ -323,7 +320,7 @@ describe('a file of features', () => {
       expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
       to('v2');
       rmSync(join(folder, 'v1'), { recursive: true });
-      await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+      await until(() => !rollout.isEnabledSync('chat', 'ann'));
       expect(rollout.health().state).toBe('ready');
       await rollout.addFeature('list');
       const { features } = JSON.parse(readFileSync(join(folder, 'v2/features.json'), 'utf8'));
@@ -367,7 +364,7 @@ describe('a file of features', () => {
       const other = open({}, join(folder, 'v1/features.json'));
       await delay(50);
       await other.setPercentage('chat', 0);
-      await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+      await until(() => !rollout.isEnabledSync('chat', 'ann'));
     });
   });
 

@@ -7,6 +7,7 @@ import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { RedisServer } from '../../redis-server.js';
 import { TcpProxy } from '../../tcp-proxy.js';
+import { until } from '../../until.js';
 
 const BACKENDS = [RedisBackend, RedisSetBackend];
 const OPTIONS = { timeoutMs: 250, operationTimeoutMs: 600 };
@@ -43,10 +44,6 @@ function rolloutOn(
   return rollout;
 }
 
-async function eventually(holds: () => Promise<unknown>): Promise<void> {
-  while ((await holds()) !== true) await delay(20);
-}
-
 describe.each(
   BACKENDS.flatMap((Backend) => [false, true].map((reuse) => [Backend, reuse] as const)),
 )('given a %p with reuse %p', (Backend, reuse) => {
@@ -66,7 +63,7 @@ describe.each(
     const inFlight = Array.from({ length: 50 }, () => rollout.decide('chat', 'ann'));
     server.signal('SIGKILL');
     for (const { enabled } of await Promise.all(inFlight)) expect(enabled).toBe(true);
-    await eventually(async () => (await rollout.decide('chat', 'ann')).reason === 'STALE');
+    await until(async () => (await rollout.decide('chat', 'ann')).reason === 'STALE');
     expect(await rollout.decide('chat', 'ann')).toMatchObject({
       enabled: true,
       reason: 'STALE',
@@ -91,7 +88,8 @@ describe.each(
     rollout.on('dataLoss', (health) => losses.push(health));
     await startServer([], server.port);
     const lost = expect.objectContaining({ message: expect.stringContaining('emptied') });
-    await eventually(() => rollout.features().catch(({ message }) => message.includes('emptied')));
+    const isLost = ({ message }: Error) => message.includes('emptied');
+    await until(() => rollout.features().then(() => false, isLost));
     await expect(rollout.get('chat')).rejects.toEqual(lost);
     for (const write of [rollout.register('chat', 'bob'), rollout.setPercentage('chat', 1)]) {
       await expect(write).rejects.toMatchObject({ code: 'NOT_APPLIED', cause: lost });
@@ -131,7 +129,7 @@ describe.each(
     }
     for (const decision of decisions.slice(200)) expect(decision).toMatchObject(unknown);
     server.signal('SIGCONT');
-    await eventually(async () => (await rollout.decide('list', 'ann')).detail === 'member');
+    await until(async () => (await rollout.decide('list', 'ann')).detail === 'member');
   });
 
   it('applies nothing any more that was given up while the server hung', async () => {
@@ -146,7 +144,7 @@ describe.each(
     expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', feature: 'chat' });
     expect(error.requestId).toEqual(expect.any(String));
     server.signal('SIGCONT');
-    await eventually(async () => (await rollout.decide('chat', 'ann')).reason !== 'STALE');
+    await until(async () => (await rollout.decide('chat', 'ann')).reason !== 'STALE');
     await delay(100);
     expect(await rollout.countMembers('chat')).toBe(1);
     expect(await rollout.register('chat', 'bob')).toBe(1);
@@ -184,7 +182,7 @@ describe.each(
     const requests = lost.map(({ requestId }) => requestId);
     expect(new Set(requests).size).toBe(4);
     server.signal('SIGCONT');
-    await eventually(async () => (await rollout.decide('chat', 'ann')).reason !== 'STALE');
+    await until(async () => (await rollout.decide('chat', 'ann')).reason !== 'STALE');
     await delay(100);
     // None was applied, and each can be repeated by itself, more than once.
     for (let time = 0; time < 2; time++) {
@@ -228,7 +226,7 @@ describe.each(BACKENDS)('given a %p', (Backend) => {
     const rollout = rolloutOn(Backend, clientOf(server.port, { password: 'wrong-secret' }));
     const errors: HanoiError[] = [];
     rollout.on('error', (error) => errors.push(error));
-    await eventually(async () => (await rollout.decide('chat', 'ann')).code === 'STORE_DENIED');
+    await until(async () => (await rollout.decide('chat', 'ann')).code === 'STORE_DENIED');
     await expect(rollout.register('chat', 'ann')).rejects.toMatchObject({
       code: 'NOT_APPLIED',
       cause: { code: 'STORE_DENIED' },
@@ -435,7 +433,7 @@ describe.each(BACKENDS)('given a %p', (Backend) => {
       expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', requestId: given ?? error.requestId });
       proxy.loses = () => false;
       await proxy.accept();
-      await eventually(async () => (await rollout.decide('chat', 'zoe')).reason !== 'STALE');
+      await until(async () => (await rollout.decide('chat', 'zoe')).reason !== 'STALE');
       // Somebody takes one out again: to repeat the rest must not bring it back.
       await other.unregister('chat', [`${given}-3`, `${given}-1503`]);
       const { requestId } = error;

@@ -4,8 +4,9 @@ import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index
 import type { HanoiError } from '../../../lib/errors.js';
 import { Rollout } from '../../../lib/rollout.js';
 import { RedisServer } from '../../redis-server.js';
-import { isInSync, until, untilFollowed } from '../../replication.js';
+import { isInSync, untilFollowed } from '../../replication.js';
 import { TcpProxy } from '../../tcp-proxy.js';
+import { until } from '../../until.js';
 
 let master: RedisServer;
 let replica: RedisServer;
@@ -15,7 +16,7 @@ beforeAll(async () => {
   const data = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
   master = await RedisServer.start(data);
   replica = await RedisServer.start([...data, '--replicaof', '127.0.0.1', `${master.port}`]);
-  await until('the replica is in sync', () => isInSync(replica));
+  await until(() => isInSync(replica));
   await untilFollowed(master, 1);
   client = new Redis(master.port);
   onReplica = new Redis(replica.port);
@@ -126,7 +127,7 @@ it.each([RedisBackend, RedisSetBackend])(
     const proxy = await TcpProxy.start(master.port);
     const far = await RedisServer.start(['--replicaof', '127.0.0.1', `${proxy.port}`]);
     try {
-      await until('the far one is in sync', () => isInSync(far));
+      await until(() => isInSync(far));
       await untilFollowed(master, 2);
       proxy.delayMs = 150;
       const rollout = open(Backend, { waitForReplicas: 2, operationTimeoutMs: 3_000 });

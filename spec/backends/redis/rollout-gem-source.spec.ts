@@ -14,6 +14,7 @@ import { storedData } from '../../import/stored-data.js';
 import { useMonitoredRedis } from '../../redis-monitor.js';
 import { RedisServer } from '../../redis-server.js';
 import { TcpProxy } from '../../tcp-proxy.js';
+import { until } from '../../until.js';
 
 const redis = useMonitoredRedis();
 beforeEach(() => redis.client.flushall());
@@ -34,10 +35,6 @@ function follow(options: RolloutGemSourceOptions = {}, client = redis.client) {
 
 const set = (name: string, record: string) => redis.client.set(`feature:${name}`, record);
 const index = (...names: string[]) => redis.client.set('feature:__features__', names.join(','));
-
-async function eventually(holds: () => unknown): Promise<void> {
-  while (!(await holds())) await delay(5);
-}
 
 describe.each(fixture.cases.map((each) => [JSON.stringify(each.options), each] as const))(
   'on a database of the real gem with options %s',
@@ -73,15 +70,15 @@ describe('a source on the keys of the rollout gem', () => {
     expect(rollout.isEnabledSync('chat', 'bob')).toBe(false);
     const before = await rollout.get('chat');
     await set('chat', '100|ann||{}');
-    await eventually(() => rollout.isEnabledSync('chat', 'bob'));
+    await until(() => rollout.isEnabledSync('chat', 'bob'));
     await set('chat', '100|ann,bob||{}');
-    await eventually(() => rollout.decideSync('chat', 'bob').detail === 'member');
+    await until(() => rollout.decideSync('chat', 'bob').detail === 'member');
     await set('list', '100|||{}');
     await index('chat', 'list');
-    await eventually(() => rollout.isEnabledSync('list', 'ann'));
+    await until(() => rollout.isEnabledSync('list', 'ann'));
     await index('list');
     await redis.client.del('feature:chat');
-    await eventually(() => rollout.decideSync('chat', 'ann').errorCode === 'FLAG_NOT_FOUND');
+    await until(() => rollout.decideSync('chat', 'ann').errorCode === 'FLAG_NOT_FOUND');
     expect(changes).toEqual([
       ['updated', 'chat'],
       ['members', 'chat'],
@@ -102,7 +99,7 @@ describe('a source on the keys of the rollout gem', () => {
       return commands.map(([name, ...keys]) => [name, keys.length]);
     };
     // What is asked for as the connections come is over then.
-    await eventually(async () => isDeepStrictEqual(await sent(), [['mget', 2]]));
+    await until(async () => isDeepStrictEqual(await sent(), [['mget', 2]]));
     await index('chat', 'list');
     expect(await sent()).toEqual([
       ['mget', 2],
@@ -116,8 +113,8 @@ describe('a source on the keys of the rollout gem', () => {
     await redis.client.mset(names.flatMap((name) => [`feature:${name}`, '100.0|ann||{}']));
     await index(...names);
     const working = setInterval(() => {
-      const until = performance.now() + 15;
-      while (performance.now() < until);
+      const end = performance.now() + 15;
+      while (performance.now() < end);
     }, 1);
     try {
       const { rollout } = follow({ timeoutMs: 300 });
@@ -214,7 +211,7 @@ describe('a source on the keys of the rollout gem', () => {
     }
     expect(rollout.isEnabledSync('other', 'ann')).toBe(false);
     expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
-    await eventually(() => errors.length === 4);
+    await until(() => errors.length === 4);
     expect(new Set(errors.map(({ feature }) => feature))).toEqual(new Set(Object.keys(broken)));
     expect(inspect(errors, { depth: 10 })).not.toContain('secret-1');
     await set('cut', '100|||{}');
@@ -325,15 +322,15 @@ describe('when its Redis fails, a source on the keys of the rollout gem', () => 
       await rollout.ready();
       await break_();
       try {
-        await eventually(() => events.includes('degraded') || events.includes('recovered'));
+        await until(() => events.includes('degraded') || events.includes('recovered'));
         expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
         expect(await rollout.isEnabled('chat', 'ann')).toBe(true);
       } finally {
         await mend();
       }
       await direct.set('feature:chat', '0|||{}');
-      await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
-      await eventually(() => rollout.health().state === 'ready');
+      await until(() => !rollout.isEnabledSync('chat', 'ann'));
+      await until(() => rollout.health().state === 'ready');
       expect(events.at(-1)).toBe('recovered');
       expect(events).not.toContain('dataLoss');
     },
@@ -343,7 +340,7 @@ describe('when its Redis fails, a source on the keys of the rollout gem', () => 
     const { rollout, events } = through();
     await rollout.ready();
     await proxy.refuse();
-    await eventually(() => events.includes('stale'));
+    await until(() => events.includes('stale'));
     expect(rollout.decideSync('chat', 'ann')).toMatchObject({ enabled: true, reason: 'STALE' });
     expect(rollout.health().state).toBe('stale');
   });
@@ -356,7 +353,7 @@ describe('when its Redis fails, a source on the keys of the rollout gem', () => 
     expect(performance.now() - before).toBeLessThan(1_000);
     expect(await rollout.ready({ timeoutMs: 50 })).toMatchObject({ state: 'starting' });
     await proxy.accept();
-    await eventually(() => rollout.isEnabledSync('chat', 'ann'));
+    await until(() => rollout.isEnabledSync('chat', 'ann'));
   });
 
   it.each([
@@ -372,14 +369,14 @@ describe('when its Redis fails, a source on the keys of the rollout gem', () => 
     const { rollout, events } = through();
     await rollout.ready();
     await empty();
-    await eventually(() => events.includes('dataLoss'));
+    await until(() => events.includes('dataLoss'));
     await delay(200);
     expect(rollout.isEnabledSync('chat', 'ann')).toBe(true);
     expect(events.filter((kind) => kind === 'dataLoss')).toHaveLength(1);
     const writer = new Redis(server.port);
     closing.push(() => writer.disconnect());
     await writer.mset('feature:list', '100|||{}', 'feature:__features__', 'list');
-    await eventually(() => rollout.isEnabledSync('list', 'ann'));
+    await until(() => rollout.isEnabledSync('list', 'ann'));
     expect(rollout.isEnabledSync('chat', 'ann')).toBe(false);
     expect(events.at(-1)).toBe('recovered');
   });
@@ -550,9 +547,9 @@ const hasGem = spawnSync('ruby', ['-e', "require 'rollout'; require 'redis'"]).s
       await rollout.ready();
       for (let turn = 0; turn < 10; turn++) {
         await call('activate', 'chat');
-        await eventually(() => rollout.isEnabledSync('chat', 'ann'));
+        await until(() => rollout.isEnabledSync('chat', 'ann'));
         await call('deactivate', 'chat');
-        await eventually(() => !rollout.isEnabledSync('chat', 'ann'));
+        await until(() => !rollout.isEnabledSync('chat', 'ann'));
       }
     });
   },

@@ -1,10 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { OFREPProvider } from '@openfeature/ofrep-provider';
 import { OFREPWebProvider } from '@openfeature/ofrep-web-provider';
 import { type EvaluationDetails, OpenFeature } from '@openfeature/server-sdk';
 import { type Provider, ProviderEvents, OpenFeature as Web } from '@openfeature/web-sdk';
 import { EventSource } from 'eventsource';
 import { HanoiProvider } from '../../../lib/openfeature/index.js';
+import { until } from '../../until.js';
 import { BEARER, Service } from './service.js';
 
 const ANN = { targetingKey: 'ann', plan: 'pro' };
@@ -17,11 +17,6 @@ afterEach(async () => {
   await Promise.all([OpenFeature.clearProviders(), Web.clearProviders()]);
   await service.stop();
 });
-
-/** Waits until it is so; the runner's time limit is the bound. */
-async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await delay(10);
-}
 
 const headers: [string, string][] = [['authorization', BEARER.authorization]];
 

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ChangeEvent, HealthEvent, Source } from '../../../lib/backends/backend.js';
 import { EventStreams } from '../../../lib/http/ofrep/event-streams.js';
 import { MemoryBackend, ReplicaBackend, Rollout } from '../../../lib/index.js';
+import { until } from '../../until.js';
 import { Listening } from './listening.js';
 import { isEventData } from './protocol.js';
 import { BEARER, Service } from './service.js';
@@ -24,11 +25,6 @@ async function listening(...given: Parameters<typeof Listening.to>): Promise<Lis
   const stream = await Listening.to(...given);
   stops.push(() => stream.hangUp());
   return stream;
-}
-
-/** Waits until it is so; the runner's time limit is the bound. */
-async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await delay(10);
 }
 
 /** What a bulk evaluation says of where to listen. */

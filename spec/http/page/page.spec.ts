@@ -4,6 +4,7 @@ import express from 'express';
 import { MemoryBackend } from '../../../lib/backends/memory.js';
 import { HanoiError } from '../../../lib/errors.js';
 import { createHandler } from '../../../lib/http/index.js';
+import { until } from '../../until.js';
 import { ADMIN, EVALUATE, given, HOST, OTHER, READ, TOKENS, Visitor } from './visitor.js';
 
 describe('the page, for those who have not signed in', () => {
@@ -470,12 +471,10 @@ describe('each page', () => {
     await rollout.addFeature('new', { data: { expiresAt: '2999-01-01' } });
     await visitor.get('/', { authorization: `Bearer ${READ}` });
     expect(visitor.text).toContain('being looked up');
-    await expect(
-      eventually(async () => {
-        await visitor.get('/?state=left', { authorization: `Bearer ${READ}` });
-        return /1 of 2 features/.test(visitor.text);
-      }),
-    ).resolves.toBe(true);
+    await until(async () => {
+      await visitor.get('/?state=left', { authorization: `Bearer ${READ}` });
+      return /1 of 2 features/.test(visitor.text);
+    });
     expect(visitor.text.match(/Left over: .*?</g)).toEqual(['Left over: past its expiry for <']);
   });
 
@@ -656,11 +655,3 @@ describe('the stream of changes', () => {
     }
   });
 });
-
-async function eventually(holds: () => Promise<boolean>): Promise<boolean> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (await holds()) return true;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return false;
-}
