@@ -819,7 +819,7 @@ async function changeSomething(rollout: Rollout, random: () => number): Promise<
 }
 
 describe.each<[string, () => Backend, number, number]>([
-  ['memory', () => new MemoryBackend({ historyLength: 1_000 }), 300, 30],
+  ['memory', () => new MemoryBackend({ historyLength: 1_000 }), 100, 30],
   ['Redis', () => new RedisBackend(client, { historyLength: 1_000 }), 8, 20],
   ['Redis sets', () => new RedisSetBackend(client, { historyLength: 1_000 }), 8, 20],
 ])('after any changes on %s', (_, open, rounds, steps) => {

@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 
 const BACKENDS: [string, () => Backend, number][] = [
-  ['memory', () => new MemoryBackend(), 60],
+  ['memory', () => new MemoryBackend(), 30],
   ['Redis', () => new RedisBackend(redis.client), 8],
   ['Redis sets', () => new RedisSetBackend(redis.client), 8],
   ['a replica', () => new ReplicaBackend(new RedisBackend(redis.client)), 8],

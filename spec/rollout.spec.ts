@@ -535,13 +535,13 @@ describe('members', () => {
     expect(await rollout.countMembers('chat')).toBe(0);
   });
 
-  it('come by the million', async () => {
-    expect(await rollout.register('chat', many(1_000_000))).toBe(1_000_000);
-    expect(await rollout.countMembers('chat')).toBe(1_000_000);
-    expect(rollout.isEnabledSync('chat', 'user-999999')).toBe(true);
+  it('come by the hundred thousand', async () => {
+    expect(await rollout.register('chat', many(200_000))).toBe(200_000);
+    expect(await rollout.countMembers('chat')).toBe(200_000);
+    expect(rollout.isEnabledSync('chat', 'user-199999')).toBe(true);
     let streamed = 0;
     for await (const _ of rollout.members('chat')) streamed++;
-    expect(streamed).toBe(1_000_000);
+    expect(streamed).toBe(200_000);
   }, 60_000);
 
   it('name the one that is refused', async () => {

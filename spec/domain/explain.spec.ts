@@ -107,7 +107,7 @@ describe('an explanation', () => {
         expect(steps.slice(0, at).every(({ outcome }) => outcome === 'passes')).toBe(true);
         expect(steps.slice(at + 1).every(({ outcome }) => outcome === 'not reached')).toBe(true);
       }),
-      { numRuns: 3_000 },
+      { numRuns: 1_000 },
     );
   });
 

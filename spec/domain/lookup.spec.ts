@@ -150,7 +150,7 @@ describe('a decision about whose facts not all are known', () => {
         expect(full.code).toBeUndefined();
         expect([decision.enabled, decision.variant]).toEqual([full.enabled, full.variant]);
       }),
-      { numRuns: 5_000 },
+      { numRuns: 2_000 },
     );
   });
 
@@ -177,7 +177,7 @@ describe('a decision about whose facts not all are known', () => {
           expect(step).toBe(decision.detail);
         }
       }),
-      { numRuns: 3_000 },
+      { numRuns: 1_000 },
     );
   });
 

@@ -126,7 +126,7 @@ export const historyCases: Cases = {
     timeoutMs: 60_000,
     run: async ({ backend, create, add }) => {
       await create();
-      for (let n = 0; n < 1_000; n++) await add('chat', [`user-${n}`]);
+      for (let n = 0; n < 250; n++) await add('chat', [`user-${n}`]);
       same((await backend.history('chat', { limit: 10, kind: 'documents' })).length, 1);
     },
   },
