@@ -1,4 +1,5 @@
-import { freePort, type Program, RedisServer } from './redis-server.js';
+import type { Program } from './debian-program.js';
+import { freePort, RedisServer } from './redis-server.js';
 import { ask, isInSync, untilFollowed } from './replication.js';
 import { until } from './until.js';
 

@@ -1,4 +1,5 @@
-import { type Program, RedisServer } from './redis-server.js';
+import type { Program } from './debian-program.js';
+import { RedisServer } from './redis-server.js';
 import { ask, isInSync, untilFollowed } from './replication.js';
 import { until } from './until.js';
 

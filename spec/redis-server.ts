@@ -1,26 +1,24 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { environmentOf, findProgram, type Program, type Wanted } from './debian-program.js';
 
-/** How to start a redis-server: the program, and where the libraries are that came with it. */
-export interface Program {
-  readonly path: string;
-  readonly libraries?: string;
-}
+const REDIS: Wanted = {
+  variable: 'HANOI_REDIS_SERVER',
+  names: ['redis-server', 'valkey-server'],
+  packages: ['redis-server', 'redis-tools'],
+  path: 'usr/bin/redis-server',
+};
 
-const VARIABLE = 'HANOI_REDIS_SERVER';
-const CACHES = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'hanoi');
+const VALKEY: Wanted = {
+  variable: 'HANOI_VALKEY_SERVER',
+  names: ['valkey-server'],
+  packages: ['valkey-server', 'valkey-tools'],
+  path: 'usr/bin/valkey-server',
+  isBackported: true,
+};
 
 /** What it says once it takes commands. */
 const READY = 'Ready to accept connections';
@@ -29,35 +27,20 @@ const SENTINEL_READY = 'Sentinel ID is';
 let found: Program | undefined;
 let foundValkey: Program | null | undefined;
 
-/**
- * A redis-server: the one that HANOI_REDIS_SERVER names; redis-server or valkey-server on PATH; or
- * Debian's package, unpacked into the cache without root. Throws one sentence that says so.
- */
-export function findRedis(): Program {
-  found ??=
-    fromVariable(VARIABLE) ??
-    fromPath('redis-server', 'valkey-server') ??
-    fromCache('redis') ??
-    fromDebian('redis');
+/** Throws one sentence that says how to have one. */
+function findRedis(): Program {
+  found ??= findProgram(REDIS);
   if (found === undefined) {
     throw new Error(
-      `No redis-server: set ${VARIABLE} to one, install redis-server or valkey-server, or have apt-get and dpkg-deb here to fetch Debian's.`,
+      `No redis-server: set ${REDIS.variable} to one, install redis-server or valkey-server, or have apt-get and dpkg-deb here to fetch Debian's.`,
     );
   }
   return found;
 }
 
-/**
- * A valkey-server: the one that HANOI_VALKEY_SERVER names, the one on PATH, or Debian's package
- * (bookworm has it among its backports). Undefined where there is none.
- */
+/** Undefined where there is none. */
 export function findValkey(): Program | undefined {
-  foundValkey ??=
-    fromVariable('HANOI_VALKEY_SERVER') ??
-    fromPath('valkey-server') ??
-    fromCache('valkey') ??
-    fromDebian('valkey') ??
-    null;
+  if (foundValkey === undefined) foundValkey = findProgram(VALKEY) ?? null;
   return foundValkey ?? undefined;
 }
 
@@ -138,7 +121,7 @@ export class RedisServer {
 }
 
 function launch(
-  { path, libraries }: Program,
+  program: Program,
   options: readonly string[],
   port: number,
   folder: string,
@@ -151,9 +134,9 @@ function launch(
     if (!existsSync(file)) writeFileSync(file, '');
     args.unshift(file);
   }
-  const child = spawn(path, args, {
+  const child = spawn(program.path, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: libraries === undefined ? process.env : { ...process.env, LD_LIBRARY_PATH: libraries },
+    env: environmentOf(program),
   });
   // Whoever ends without having stopped it takes it along,
   const kill = () => child.kill('SIGKILL');
@@ -212,90 +195,4 @@ export function freePort(): Promise<number> {
       server.close(() => resolve(port));
     });
   });
-}
-
-function fromVariable(variable: string): Program | undefined {
-  const path = process.env[variable];
-  if (path === undefined) return undefined;
-  if (!existsSync(path)) throw new Error(`${variable} names ${path}, which is not there.`);
-  return { path };
-}
-
-function fromPath(...names: readonly string[]): Program | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  for (const name of names) {
-    const folder = folders.find((each) => each !== '' && existsSync(join(each, name)));
-    if (folder !== undefined) return { path: join(folder, name) };
-  }
-  return undefined;
-}
-
-function fromCache(engine: string): Program | undefined {
-  const cache = join(CACHES, engine);
-  const path = join(cache, `usr/bin/${engine}-server`);
-  return existsSync(path) ? { path, libraries: libraryFolders(cache).join(':') } : undefined;
-}
-
-/** Debian's packages `redis-server` and `redis-tools`, or Valkey's, and what they need. */
-function fromDebian(engine: string): Program | undefined {
-  const cache = join(CACHES, engine);
-  mkdirSync(CACHES, { recursive: true });
-  // Made beside it and renamed: of several that do this at once, each gets a whole one.
-  const folder = mkdtempSync(`${cache}-`);
-  try {
-    const run = (command: string, ...args: string[]) =>
-      execFileSync(command, args, { cwd: folder, encoding: 'utf8', stdio: 'pipe' });
-    let lists: string[] = [];
-    const dependsOn = () =>
-      run('apt-cache', ...lists, 'depends', `${engine}-tools`)
-        .split('\n')
-        .map((line) => /^ {2}Depends: (lib\S+)$/.exec(line)?.[1] ?? '')
-        .filter((name) => name !== '' && name !== 'libc6');
-    const download = () =>
-      run('apt-get', ...lists, 'download', `${engine}-server`, `${engine}-tools`, ...dependsOn());
-    try {
-      download();
-    } catch {
-      // Without root, the package lists can't be brought up to date where they belong.
-      mkdirSync(join(folder, 'lists/partial'), { recursive: true });
-      mkdirSync(join(folder, 'cache/archives/partial'), { recursive: true });
-      lists = ['-o', `Dir::State::lists=${folder}/lists`, '-o', `Dir::Cache=${folder}/cache`];
-      const release = readFileSync('/etc/os-release', 'utf8');
-      const codename = /^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1];
-      if (engine === 'valkey' && codename !== undefined) {
-        const key = '[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]';
-        const suites = [codename, `${codename}-backports`];
-        const lines = suites.map(
-          (each) => `deb ${key} http://deb.debian.org/debian ${each} main\n`,
-        );
-        writeFileSync(join(folder, 'sources.list'), lines.join(''));
-        lists.push('-o', `Dir::Etc::sourcelist=${folder}/sources.list`);
-        lists.push('-o', 'Dir::Etc::sourceparts=-');
-      }
-      run('apt-get', ...lists, 'update');
-      download();
-    }
-    for (const file of readdirSync(folder).filter((name) => name.endsWith('.deb'))) {
-      run('dpkg-deb', '-x', file, '.');
-      rmSync(join(folder, file));
-    }
-    rmSync(join(folder, 'lists'), { recursive: true, force: true });
-    writeFileSync(
-      join(folder, 'README'),
-      `Debian's ${engine}-server, unpacked for hanoi's specs.\n`,
-    );
-    renameSync(folder, cache);
-  } catch {
-    rmSync(folder, { recursive: true, force: true });
-  }
-  return fromCache(engine);
-}
-
-/** Where the unpacked packages have shared libraries. */
-function libraryFolders(root: string): string[] {
-  const folders = new Set<string>();
-  for (const file of readdirSync(join(root, 'usr/lib'), { recursive: true, encoding: 'utf8' })) {
-    if (file.includes('.so')) folders.add(join(root, 'usr/lib', dirname(file)));
-  }
-  return [...folders];
 }
