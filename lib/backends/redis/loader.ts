@@ -29,18 +29,32 @@ type Query = (
 
 /** Reads every feature, and of what is known already only what is new. */
 export class Loader {
+  /** They took too long: they are not asked for again before all is known by the longer way. */
+  private areLogsSlow: boolean = false;
+
   constructor(
     private readonly keys: Keys,
     private readonly query: Query,
   ) {}
 
+  async load(known: Loaded | undefined): Promise<Loaded> {
+    const loaded = (await this.since(known)) ?? (await this.changed(known)) ?? (await this.whole());
+    this.areLogsSlow = false;
+    return loaded;
+  }
+
   /**
    * What is known, brought up to date by the logs: one small round trip, however many features
    * there are. Undefined where the logs don't have every change since for certain.
    */
-  async since(known: Loaded | undefined): Promise<Loaded | undefined> {
+  private async since(known: Loaded | undefined): Promise<Loaded | undefined> {
     const { token } = known ?? {};
     if (known === undefined || token === undefined) return undefined;
+    if (this.areLogsSlow) {
+      // What still comes of them fills the connection: more of them would fill it for good.
+      await this.query([], true);
+      return undefined;
+    }
     const kinds = ['documents', 'members'] as const;
     const from = kinds.map((kind) => placeOf(token[kind]));
     const read = this.query(
@@ -52,7 +66,8 @@ export class Loader {
     );
     const [stamp, ...logs] = await read.catch(async (error): Promise<[null]> => {
       // Logs that can't be read, or take too long on a server that does answer: the longer way.
-      if (hasCode(error, 'STORE_TIMEOUT')) await this.query([], true);
+      this.areLogsSlow = hasCode(error, 'STORE_TIMEOUT');
+      if (this.areLogsSlow) await this.query([], true);
       else if (!(error instanceof Refusal)) throw error;
       return [null];
     });
@@ -96,7 +111,7 @@ export class Loader {
   }
 
   /** All heads, and the documents whose heads are not the known ones. */
-  async changed(known: Loaded | undefined): Promise<Loaded | undefined> {
+  private async changed(known: Loaded | undefined): Promise<Loaded | undefined> {
     if (known === undefined || known.features.size === 0) return undefined;
     const { heads, features } = this.keys;
     const [stamp, names, texts, documented] = (await this.query([
@@ -125,7 +140,7 @@ export class Loader {
     return { token: parseToken(stamp), features: all };
   }
 
-  async whole(): Promise<Loaded> {
+  private async whole(): Promise<Loaded> {
     const { heads, features } = this.keys;
     const [stamp, names, texts, documented, documents] = (await this.query([
       ['hkeys', heads],

@@ -185,10 +185,7 @@ export abstract class RedisStorage implements Backend {
   }
 
   async loadAll(known?: Loaded): Promise<Loaded> {
-    const loaded =
-      (await this.loader.since(known)) ??
-      (await this.loader.changed(known)) ??
-      (await this.loader.whole());
+    const loaded = await this.loader.load(known);
     this.lastToken = loaded.token;
     return loaded;
   }
