@@ -29,6 +29,8 @@ export const FAULTS = [
 export default {
   // Much of the time is spent waiting for servers and clocks.
   maxWorkers: 2,
+  // What a file's async storages leave in its process makes each await of the next file dearer.
+  workerIdleMemoryLimit: '300MB',
   // On a machine that is busy otherwise, 5 s are soon over.
   testTimeout: 20_000,
   projects: [
