@@ -3,9 +3,11 @@ import type { CommonOptions, Session } from './session.js';
 import type { Terminal } from './terminal.js';
 import { VERSION } from './version.js';
 
-/** A command, given what it works with, its arguments and its own options; resolves with how it ends. */
-// biome-ignore lint/suspicious/noExplicitAny: what comes was parsed by what stands beside it
-type Task = (session: Session, ...given: any[]) => Promise<number>;
+/**
+ * A command, given what it works with, its arguments and its own options; resolves with how it ends.
+ * What it takes is for those who call it to know: what stands beside it here has parsed that.
+ */
+type Task = (session: Session, ...given: never[]) => Promise<number>;
 
 /** What is left to do once the arguments are parsed. */
 export interface Parsed {
@@ -48,11 +50,10 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
     (load: () => Promise<Task>, placeOf?: (args: readonly string[]) => string, isServing = false) =>
     async (...given: unknown[]) => {
       const command = given.at(-1) as Command;
-      const own = command.opts();
       const common: CommonOptions = command.optsWithGlobals();
       const [{ inSession }, task] = await Promise.all([import('./session.js'), load()]);
       const args = command.processedArgs;
-      const url = placeOf?.(args as string[]);
+      const url = placeOf?.(args);
       if (url !== undefined && common.url !== undefined) {
         command.error('expected no --url: the arguments say both places');
       }
@@ -60,7 +61,7 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
       parsed.exitCode = await inSession(
         terminal,
         options,
-        (session) => task(session, ...args, own),
+        (session) => task(session, ...([...args, command.opts()] as never[])),
         isServing,
       );
     };
