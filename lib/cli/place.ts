@@ -226,6 +226,13 @@ export async function clientOf(place: RedisPlace): Promise<Redis | Cluster> {
   return client;
 }
 
+/** What ioredis rejects with, as STORE_UNAVAILABLE: its messages can have arguments in them. */
+export function notReached(place: RedisPlace, cause: unknown): HanoiError {
+  if (cause instanceof HanoiError) return cause;
+  const message = `Redis was not reached at ${titleOf(place)}.`;
+  return new HanoiError('STORE_UNAVAILABLE', message, { cause });
+}
+
 async function redisSourceOf(
   place: RedisPlace,
   client: Redis | Cluster,

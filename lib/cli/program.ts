@@ -1,4 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Kind } from '../stored-name.js';
+import type { System } from './commands/transfer.js';
+import { SEVERITIES } from './doctor/finding.js';
 import type { CommonOptions, Session } from './session.js';
 import type { Terminal } from './terminal.js';
 import { VERSION } from './version.js';
@@ -278,7 +281,7 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
     .argument('<source>', 'a Redis URL, or a file')
     .addOption(
       new Option('--from <system>', 'what it is of')
-        .choices(['hanoi-file', 'rollout-gem', 'hanoi', 'slowroll', 'pyrollout'])
+        .choices(['hanoi-file', 'rollout-gem', 'hanoi', 'slowroll', 'pyrollout'] satisfies System[])
         .makeOptionMandatory(),
     )
     .option('--namespace <namespace>', 'what the other system puts before its keys')
@@ -299,13 +302,7 @@ export function programFor(terminal: Terminal, parsed: Parsed): Command {
   program
     .command('doctor')
     .description('what is wrong, or soon may be: ends with 1 where more than notes are found')
-    .addOption(
-      new Option('--severity <least>', 'only those, and graver ones').choices([
-        'error',
-        'warning',
-        'note',
-      ]),
-    )
+    .addOption(new Option('--severity <least>', 'only those, and graver ones').choices(SEVERITIES))
     .action(perform(async () => (await import('./commands/doctor.js')).doctor));
   program
     .command('serve')
@@ -347,7 +344,7 @@ function withOf(command: Command): Command {
       'group',
       'experiment',
       'population',
-    ]),
+    ] satisfies Kind[]),
   );
 }
 

@@ -1,4 +1,3 @@
-import { HanoiError } from '../../errors.js';
 import { leftoversIn } from '../../leftovers.js';
 import { isOfFeature } from '../../stored-name.js';
 import { documentFindings, leftoverFindings } from '../doctor/features.js';
@@ -6,7 +5,7 @@ import { type Finding, SEVERITIES, type Severity } from '../doctor/finding.js';
 import { overlaps } from '../doctor/overlap.js';
 import { type ServerFacts, serverFindings } from '../doctor/redis.js';
 import { EXIT } from '../failure.js';
-import { titleOf } from '../place.js';
+import { notReached, titleOf } from '../place.js';
 import { printable } from '../printable.js';
 import type { Session } from '../session.js';
 import type { Style } from '../terminal.js';
@@ -41,11 +40,7 @@ export async function doctor(
       const { namespace = 'hanoi' } = place;
       ({ facts, findings: onServer } = await serverFindings(opened.client, source, namespace));
     } catch (cause) {
-      if (cause instanceof HanoiError) throw cause;
-      // What ioredis says can have arguments in it.
-      throw new HanoiError('STORE_UNAVAILABLE', `Redis was not reached at ${titleOf(place)}.`, {
-        cause,
-      });
+      throw notReached(place, cause);
     }
   }
   const rank = (each: Severity) => SEVERITIES.indexOf(each);

@@ -1,18 +1,18 @@
 import type { Change } from '../../backends/backend.js';
 import { type Difference, diff as differencesOf } from '../../domain/diff.js';
 import type { Json } from '../../domain/feature.js';
-import { HanoiError, invalid, notFound } from '../../errors.js';
+import { HanoiError, notFound } from '../../errors.js';
 import type { Moment } from '../../history.js';
 import type { Reference } from '../../rollout.js';
-import { isKind, type Kind, readName } from '../../stored-name.js';
+import { type Kind, readName } from '../../stored-name.js';
 import { timeOf } from '../audience.js';
 import { EXIT } from '../failure.js';
 import { fitted, printable, printableJson } from '../printable.js';
 import type { Session } from '../session.js';
 
 export interface OfOptions {
-  /** `feature`, `group`, `experiment` or `population`. */
-  readonly of?: string;
+  /** Default `feature`. */
+  readonly of?: Kind;
 }
 
 export interface HistoryCommandOptions extends OfOptions {
@@ -98,11 +98,7 @@ export function momentOf(text: string): Moment {
   return text;
 }
 
-/** INVALID_ARGUMENT. */
-export function referenceOf(name: string, of: string = 'feature'): string | Reference {
-  if (!isKind(of)) {
-    throw invalid('`--of` to be feature, group, experiment or population', of);
-  }
+export function referenceOf(name: string, of: Kind = 'feature'): string | Reference {
   return of === 'feature' ? name : { of, name };
 }
 

@@ -112,13 +112,6 @@ export function conditionText(condition: Condition): string {
   return printableJson(condition);
 }
 
-/** The feature as it is. FEATURE_NOT_FOUND, CORRUPT_FEATURE. */
-export async function featureOf({ rollout }: Session, name: string): Promise<Feature> {
-  const feature = await rollout.get(name);
-  if (feature === undefined) throw notFound(name);
-  return feature;
-}
-
 /** A JSON object from the command line. INVALID_ARGUMENT. */
 export function objectOf(text: string, what: string): { readonly [key: string]: unknown } {
   try {

@@ -10,7 +10,15 @@ import { Rollout } from '../../rollout.js';
 import { readName } from '../../stored-name.js';
 import { EXIT, Interrupted } from '../failure.js';
 import { interruptible } from '../interruption.js';
-import { clientOf, openPlace, type Place, parsePlace, titleOf, writable } from '../place.js';
+import {
+  clientOf,
+  notReached,
+  openPlace,
+  type Place,
+  parsePlace,
+  titleOf,
+  writable,
+} from '../place.js';
 import { printable } from '../printable.js';
 import { Progress } from '../progress.js';
 import type { Session } from '../session.js';
@@ -88,10 +96,10 @@ async function save(path: string, text: string, force: boolean): Promise<void> {
 }
 
 /** The systems of which features can be imported. */
-export const SYSTEMS = ['hanoi-file', 'rollout-gem', 'hanoi', 'slowroll', 'pyrollout'] as const;
+export type System = 'hanoi-file' | 'rollout-gem' | 'hanoi' | 'slowroll' | 'pyrollout';
 
 export interface ImportCommandOptions extends TransferOptions {
-  readonly from: (typeof SYSTEMS)[number];
+  readonly from: System;
   /** What the other system puts before its keys. */
   readonly namespace?: string;
   /** The gem's option. */
@@ -104,7 +112,7 @@ export async function importFeatures(
   from: string,
   options: ImportCommandOptions,
 ): Promise<number> {
-  const { terminal, timeoutMs } = session;
+  const { terminal } = session;
   const { from: system, namespace, randomizePercentage = false } = options;
   const place = parsePlace(from, terminal.folder);
   // To overlook it could deal everyone again.
@@ -121,15 +129,7 @@ export async function importFeatures(
         'Expected a file of ours: from one Redis of ours to another it is `hanoi copy`.',
       );
     }
-    const opened = await openPlace(place, {
-      ...{ timeoutMs, mustExist: true },
-      readToken: terminal.env.HANOI_READ_TOKEN,
-    });
-    try {
-      return await transfer(session, opened.source, [], options);
-    } finally {
-      await opened.close();
-    }
+    return copy(session, from, [], options);
   }
   const { features, problems } = await readSystem(session, place, options);
   const { importInto } = await import('../../import/index.js');
@@ -170,11 +170,7 @@ async function readSystem(
         ? reading.readHanoi(data)
         : reading.readRolloutGem(data, { randomizePercentage });
     } catch (cause) {
-      if (cause instanceof HanoiError) throw cause;
-      // Of ioredis: its messages can have arguments in them.
-      throw new HanoiError('STORE_UNAVAILABLE', `Redis was not reached at ${titleOf(place)}.`, {
-        cause,
-      });
+      throw notReached(place, cause);
     } finally {
       progress.end();
       client.disconnect();
