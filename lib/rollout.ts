@@ -40,7 +40,7 @@ import {
   compileRamp,
   firstInstant,
   isoOf,
-  percentageAt,
+  presentPercentage,
   type RampPlan,
   type RampSettings,
   rampOf,
@@ -1236,10 +1236,6 @@ function historyOptions(options: Partial<HistoryOptions>): HistoryOptions {
     throw invalid("`kind` to be 'documents' or 'members'", others.kind);
   }
   return { limit, ...others };
-}
-
-function presentPercentage(percentage: number | Ramp, now: number): number {
-  return typeof percentage === 'number' ? percentage : percentageAt(compileRamp(percentage), now);
 }
 
 /** The promise of a part of an answer: one promise, where the answer is there. */

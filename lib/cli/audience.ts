@@ -1,14 +1,12 @@
 import type { Feature, Ramp } from '../domain/feature.js';
 import { instantOf } from '../domain/instant.js';
 import type { Leftover } from '../domain/leftover.js';
-import { compileRamp, percentageAt } from '../domain/ramp.js';
+import { presentPercentage } from '../domain/ramp.js';
 import { printable } from './printable.js';
 
 /** The percentage at that instant (Unix ms). */
 export function percentageOf({ percentage }: Pick<Feature, 'percentage'>, now: number): number {
-  const exact =
-    typeof percentage === 'number' ? percentage : percentageAt(compileRamp(percentage), now);
-  return Math.round(exact * 10_000) / 10_000;
+  return Math.round(presentPercentage(percentage, now) * 10_000) / 10_000;
 }
 
 /** Where a ramp stands. */

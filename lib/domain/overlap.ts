@@ -1,6 +1,6 @@
 import { admits, crc32, orderOf, type Share, shareOf, thresholdUnder } from './bucketing.js';
 import type { Feature } from './feature.js';
-import { compileRamp, percentageAt } from './ramp.js';
+import { presentPercentage } from './ramp.js';
 
 /** Features whose percentages let in the same ids of a fixed sample. */
 export interface Cohort {
@@ -81,8 +81,7 @@ interface Order {
 export function cohortsOf(features: Iterable<Feature>, now: number): Cohort[] {
   const orders = new Map<string, Order>();
   for (const { name, enabled, percentage, bucketing, subjectKey } of features) {
-    const present =
-      typeof percentage === 'number' ? percentage : percentageAt(compileRamp(percentage), now);
+    const present = presentPercentage(percentage, now);
     // Which buckets of a population are taken was drawn when it was written.
     if (!enabled || present <= 0 || present >= 100 || bucketing === 'population') continue;
     const order = orderOf(bucketing, name);

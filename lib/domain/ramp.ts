@@ -79,6 +79,11 @@ export function percentageAt({ times, percentages, pausedAt }: CompiledRamp, now
   return low + (high - low) * ((at - from) / (to - from));
 }
 
+/** Of a percentage, fixed or as a ramp, the one at that instant (Unix ms). */
+export function presentPercentage(percentage: number | Ramp, now: number): number {
+  return typeof percentage === 'number' ? percentage : percentageAt(compileRamp(percentage), now);
+}
+
 /** The ramp so many ms later; or earlier, where they are negative. Paused, it stays so. */
 export function shifted({ points, pausedAt }: Ramp, ms: number): RampSettings {
   return {
