@@ -45,14 +45,16 @@ export function audienceOf(feature: Feature, members: number, now: number): stri
   return words;
 }
 
+/** A part of the whole, from 0 to 1: `12.5%`. */
+export function shareOf(part: number): string {
+  return `${Math.round(part * 1000) / 10}%`;
+}
+
 /** `foo 75% · bar 25%`. */
-export function variantsOf({ variants }: Pick<Feature, 'variants'>): string {
+function variantsOf({ variants }: Pick<Feature, 'variants'>): string {
   const total = variants.reduce((sum, { weight }) => sum + weight, 0);
   return variants
-    .map(({ name, weight }) => {
-      const share = total === 0 ? 0 : Math.round((weight / total) * 1000) / 10;
-      return `${printable(name)} ${share}%`;
-    })
+    .map(({ name, weight }) => `${printable(name)} ${shareOf(total === 0 ? 0 : weight / total)}`)
     .join(' · ');
 }
 

@@ -1,6 +1,7 @@
 import { featuresOf, stateAt } from '../../domain/experiment.js';
 import { notFound } from '../../errors.js';
 import { storedName } from '../../stored-name.js';
+import { shareOf } from '../audience.js';
 import { EXIT } from '../failure.js';
 import { printable, printableJson } from '../printable.js';
 import { barOf } from '../progress.js';
@@ -65,8 +66,4 @@ export async function showExperiment(session: Session, name: string): Promise<nu
         : [`the uses fit to the proportions (p = ${sampleRatio.pValue.toFixed(3)})`]),
   );
   return EXIT.done;
-}
-
-function shareOf(part: number): string {
-  return `${Math.round(part * 1000) / 10}%`;
 }

@@ -1,15 +1,17 @@
+import { batchesOf } from '../../batches.js';
 import type { Feature } from '../../domain/feature.js';
 import type { Leftover } from '../../domain/leftover.js';
 import { hasCode, invalid } from '../../errors.js';
 import { leftoversIn } from '../../leftovers.js';
 import { isOfFeature } from '../../stored-name.js';
-import { audienceOf, leftoverWords, percentageOf, rampStateOf } from '../audience.js';
+import { audienceOf, leftoverWords } from '../audience.js';
 import { EXIT } from '../failure.js';
 import { titleOf } from '../place.js';
 import { printable } from '../printable.js';
 import { barOf } from '../progress.js';
 import type { Session } from '../session.js';
 import { type Cell, table } from '../table.js';
+import { type Listed, listedOf } from './show.js';
 
 export interface ListOptions {
   readonly enabled?: boolean;
@@ -18,18 +20,6 @@ export interface ListOptions {
   readonly leftOver?: boolean;
   /** `owner=checkout`, or `owner` alone. */
   readonly data?: readonly string[];
-}
-
-/** One feature as `list --json` has it. */
-interface Listed {
-  readonly name: string;
-  readonly enabled: boolean;
-  /** As it is now. */
-  readonly percentage: number;
-  readonly ramp: 'planned' | 'running' | 'paused' | 'finished' | null;
-  readonly members: number;
-  readonly feature: Feature;
-  readonly leftOver: readonly Omit<Leftover, 'name'>[];
 }
 
 interface Unreadable {
@@ -49,7 +39,10 @@ export async function list(
   const now = Date.now();
   const loaded = await source.loadAll();
   const { features } = loaded;
-  const leftovers = await leftoversIn(source, now, loaded);
+  const leftovers = new Map<string, Leftover[]>();
+  for (const each of await leftoversIn(source, now, loaded)) {
+    leftovers.set(each.name, [...(leftovers.get(each.name) ?? []), each]);
+  }
   const matches = matcherOf(pattern);
   const hasData = dataFilterOf(options.data ?? []);
   const unreadable: Unreadable[] = [];
@@ -61,19 +54,12 @@ export async function list(
   }
   const isFiltered = options.enabled || options.disabled || options.ramping || options.leftOver;
   const listed: Listed[] = [];
-  for (let at = 0; at < wanted.length; at += AT_ONCE) {
-    const some = wanted.slice(at, at + AT_ONCE).map(async ([feature, hasHad]): Promise<Listed> => {
-      const { name, enabled, percentage } = feature;
-      return {
-        ...{ name, enabled, percentage: percentageOf(feature, now) },
-        ramp: typeof percentage === 'object' ? rampStateOf(percentage, now) : null,
-        // Removed meanwhile, it is still listed.
-        members: hasHad ? await source.countMembers(name).catch(unlessRemoved) : 0,
-        feature,
-        leftOver: leftovers
-          .filter((each) => each.name === name)
-          .map(({ why, since, isExact }) => ({ why, since, isExact })),
-      };
+  for await (const batch of batchesOf(wanted, AT_ONCE)) {
+    const some = batch.map(async ([feature, hasHad]) => {
+      const { name } = feature;
+      // Removed meanwhile, it is still listed.
+      const members = hasHad ? await source.countMembers(name).catch(unlessRemoved) : 0;
+      return listedOf(feature, members, leftovers.get(name) ?? [], now);
     });
     listed.push(...(await Promise.all(some)));
   }

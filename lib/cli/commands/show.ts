@@ -1,10 +1,38 @@
 import type { Condition, Feature, Rule } from '../../domain/feature.js';
+import type { Leftover } from '../../domain/leftover.js';
 import { HanoiError, invalid, notFound } from '../../errors.js';
 import { audienceOf, leftoverWords, percentageOf, rampStateOf } from '../audience.js';
 import { EXIT } from '../failure.js';
 import { printable, printableJson } from '../printable.js';
 import { barOf } from '../progress.js';
 import type { Session } from '../session.js';
+
+/** One feature as `--json` has it. */
+export interface Listed {
+  readonly name: string;
+  readonly enabled: boolean;
+  /** As it is now. */
+  readonly percentage: number;
+  readonly ramp: ReturnType<typeof rampStateOf> | null;
+  readonly members: number;
+  readonly feature: Feature;
+  readonly leftOver: readonly Omit<Leftover, 'name'>[];
+}
+
+export function listedOf(
+  feature: Feature,
+  members: number,
+  leftovers: readonly Leftover[],
+  now: number,
+): Listed {
+  const { name, enabled, percentage } = feature;
+  return {
+    ...{ name, enabled, percentage: percentageOf(feature, now) },
+    ramp: typeof percentage === 'object' ? rampStateOf(percentage, now) : null,
+    ...{ members, feature },
+    leftOver: leftovers.map(({ why, since, isExact }) => ({ why, since, isExact })),
+  };
+}
 
 export async function show(session: Session, name: string): Promise<number> {
   const { rollout, terminal } = session;
@@ -14,14 +42,8 @@ export async function show(session: Session, name: string): Promise<number> {
     rollout.countMembers(name),
     rollout.leftovers(name),
   ]);
-  const now = Date.now();
   if (session.isJson) {
-    await terminal.printJson({
-      ...{ name, enabled: feature.enabled, percentage: percentageOf(feature, now) },
-      ramp: typeof feature.percentage === 'object' ? rampStateOf(feature.percentage, now) : null,
-      ...{ members, feature },
-      leftOver: leftOver.map(({ why, since, isExact }) => ({ why, since, isExact })),
-    });
+    await terminal.printJson(listedOf(feature, members, leftOver, Date.now()));
     return EXIT.done;
   }
   await terminal.print(

@@ -1,5 +1,6 @@
 import type { Feature } from '../../domain/feature.js';
 import { cohortsOf, overlapsIn } from '../../domain/overlap.js';
+import { shareOf } from '../audience.js';
 import type { Finding } from './finding.js';
 
 /** Features whose percentages let in too much, or too little, the same users. One finding for those that hang together. */
@@ -7,7 +8,7 @@ export function overlaps(features: readonly Feature[], now: number): Finding[] {
   const { found, uncompared } = overlapsIn(cohortsOf(features, now));
   const findings = found.map(({ names: together, pairs, farthest }): Finding => {
     const named = farthest.map(({ names: [one, other], shares, shared, byChance }) => {
-      return `"${one}" (${percent(shares[0])}) and "${other}" (${percent(shares[1])}) share ${percent(shared)} of all ids, where ${percent(byChance)} is chance`;
+      return `"${one}" (${shareOf(shares[0])}) and "${other}" (${shareOf(shares[1])}) share ${shareOf(shared)} of all ids, where ${shareOf(byChance)} is chance`;
     });
     const others = pairs - farthest.length;
     const more = others > 0 ? `; and ${others.toLocaleString('en')} more pairs` : '';
@@ -28,8 +29,4 @@ export function overlaps(features: readonly Feature[], now: number): Finding[] {
     fix: 'Give new features the bucketing `independent`, which need not be compared.',
   };
   return [...findings, note];
-}
-
-function percent(part: number): string {
-  return `${Math.round(part * 1000) / 10}%`;
 }
