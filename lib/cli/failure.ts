@@ -96,6 +96,9 @@ function advised(error: HanoiError): string {
     )
     .replace("A rollback with `members: 'keep'`", 'A rollback with `--members keep`')
     .replace("With `members: 'none'`", 'With `--members none`')
+    .replace(/\{ id: ("(?:[^"\\]|\\.)*"), revision: (\d+) \}/g, (_, id, revision) =>
+      [JSON.parse(id), revision].join('@'),
+    )
     .replace('rollout.clearOverride()', '`hanoi update`')
     .replace('call rollout.remove()', '`hanoi remove`');
 }

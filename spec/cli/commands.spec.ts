@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -6,7 +6,7 @@ import { FileBackend } from '../../lib/backends/file/index.js';
 import { programFor } from '../../lib/cli/program.js';
 import { Terminal } from '../../lib/cli/terminal.js';
 import { Rollout } from '../../lib/index.js';
-import { sectionOf } from '../readme.js';
+import { sectionOf, textOf } from '../readme.js';
 import { shellIn } from './shell.js';
 
 let folder: string;
@@ -414,6 +414,8 @@ describe('changing features', () => {
         '1,000 ids were taken, 1,000 of them new before that; the command can be repeated.\n' +
         'hanoi: INVALID_ARGUMENT: Expected ids in UTF-8, and they are not.\n',
     });
+    const json_ = await hanoi(['users', 'add', 'chat', '--json'], { input });
+    expect(JSON.parse(json_.err).error).toMatchObject({ code: 'INVALID_ARGUMENT' });
     const missing = await failure('users', 'add', 'chat', '--file', 'none.txt');
     expect(missing.message).toContain(join(folder, 'none.txt'));
     expect(await failure('users', 'add', 'chat', 'ann', '--file', 'x')).toMatchObject({
@@ -423,6 +425,19 @@ describe('changing features', () => {
     expect(await hanoi(['users', 'add', 'chat'], { isTerminal: true })).toMatchObject({
       ...{ code: 2, err: expect.stringContaining('ids on stdin') },
     });
+  });
+
+  it('draws on a terminal how far it came, and takes that away', async () => {
+    await told('add', 'chat');
+    write('ids.txt', Array.from({ length: 1_500 }, (_, n) => `user-${n}\n`).join(''));
+    const add = ['users', 'add', 'chat', '--file', 'ids.txt'];
+    const { out, err } = await hanoi(add, { isTerminal: true });
+    expect(out).toBe('chat: 1,500 ids were taken, 1,500 of them new.\n');
+    const [drawn, ...others] = err.split('\r\u001b[K').slice(1);
+    expect(drawn).toMatch(/^█+░* \d+% {2}1,[05]00 ids added$/);
+    expect(others.at(-1)).toBe('');
+    const dumb = { isTerminal: true, env: { TERM: 'dumb' } };
+    expect((await hanoi(add, dumb)).err).toBe('');
   });
 
   it('excludes, and takes that back', async () => {
@@ -567,6 +582,27 @@ describe('the past', () => {
     });
     expect((await json('history', 'chat')).changes).toHaveLength(8);
   });
+
+  it('can be undone to its beginning', async () => {
+    await told('add', 'other');
+    expect(await json('undo', 'other')).toEqual({ feature: null });
+    expect(await failure('show', 'other')).toMatchObject({ exitCode: 3 });
+  });
+
+  it('is asked for as the message says, where it can not be brought back', async () => {
+    const { id } = (await json('show', 'chat')).feature;
+    await told('remove', 'chat', '--yes');
+    const [last] = (await json('history', 'chat')).changes;
+    const removed = await failure('rollback', 'chat', `change:${last.id}`);
+    expect(removed.message).toMatch(/ Name one before it, or `hanoi remove`\.$/);
+    await told('add', 'chat');
+    await told('rollback', 'chat', `${id}@2`);
+    await beside((rollout) => rollout.deactivate('chat'));
+    // Of both features that it has been.
+    const { message } = await failure('rollback', 'chat', '1');
+    const [, first] = /Say which: (\S+@1), \S+@1, or a change\.$/.exec(message) ?? [];
+    await told('rollback', 'chat', first as string);
+  });
 });
 
 describe('groups and experiments', () => {
@@ -595,6 +631,15 @@ describe('groups and experiments', () => {
     });
     expect(await told('groups', 'show', 'friends')).toContain('used by    chat\nann\nbob\n');
     expect(await failure('groups', 'show', 'nobody')).toMatchObject({ exitCode: 3 });
+    await beside((rollout) =>
+      rollout.addToGroup(
+        'friends',
+        Array.from({ length: 118 }, (_, n) => `user-${n}`),
+      ),
+    );
+    const { members, ids } = await json('groups', 'show', 'friends');
+    expect([members, ids.length]).toEqual([120, 100]);
+    expect((await json('groups', 'show', 'friends', '--limit', '2')).ids).toHaveLength(2);
     expect(await told('experiments', 'list')).toContain('chat: control 80% · tested 20%');
     const { arms, state } = await json('experiments', 'show', 'test');
     expect([state, arms[0].uses + arms[1].uses]).toEqual(['live', 1]);
@@ -620,6 +665,8 @@ describe('moving features', () => {
     expect(await failure('export', '-o', 'chat.json')).toMatchObject({ exitCode: 2 });
     const { err } = await hanoi(['export', '-o', 'chat.json', '--force']);
     expect(err).toBe('2 features, 1 group are in chat.json.\n');
+    // It names users.
+    expect(statSync(join(folder, 'chat.json')).mode & 0o077).toBe(0);
     expect(
       await json('import', 'chat.json', '--from', 'hanoi-file', '-u', 'to.json'),
     ).toMatchObject({
@@ -902,6 +949,23 @@ describe('what it prints', () => {
 });
 
 describe('what is written of it', () => {
+  const typed = ['docs/cli.md', 'docs/operations.md'].flatMap((page) =>
+    Array.from(textOf(page).matchAll(/(?:`|npx )(hanoi(?: [^\s`&>#|<]+){2,})/g), ([, line]) => [
+      line as string,
+      page,
+    ]),
+  );
+
+  it.each(typed)('goes as `%s` in %s', async (line) => {
+    await told('add', line.includes(' add chat') ? 'other' : 'chat');
+    write('ids.txt', 'ann\n');
+    const words = line.match(/(?:"[^"]*"|'[^']*'|\S)+/g) ?? [];
+    const [, ...args] = words.map((word) => word.replace(/^(["'])(.*)\1$/, '$2'));
+    const { code, err } = await hanoi(args, { input: 'ann\n' });
+    // Of what is not there yet it is said.
+    expect({ err, isFit: [0, 1, 3].includes(code) }).toMatchObject({ isFit: true });
+  });
+
   const names: string[] = [];
   const collect = (command: Command, before: string) => {
     for (const each of command.commands) {

@@ -5,8 +5,10 @@ import { Redis } from 'ioredis';
 import { FileBackend } from '../../lib/backends/file/index.js';
 import { RedisBackend } from '../../lib/backends/redis/index.js';
 import type { Finding } from '../../lib/cli/doctor/finding.js';
+import { infoFindings } from '../../lib/cli/doctor/redis.js';
 import { Rollout } from '../../lib/index.js';
 import { RedisServer, useRedis } from '../redis-server.js';
+import { TcpProxy } from '../tcp-proxy.js';
 import { shellIn } from './shell.js';
 
 const redis = useRedis();
@@ -85,6 +87,42 @@ describe('the command line on Redis', () => {
     await told('users', 'remove', 'chat', 'ann', '-u', url);
     expect(JSON.parse(await told(...args))).toMatchObject({ changed: 1 });
     expect(await json('show', 'chat', '-u', url)).toMatchObject({ members: 0 });
+  });
+
+  it('says how to repeat a write whose outcome is not known', async () => {
+    const proxy = await TcpProxy.start(redis.server.port);
+    try {
+      await told('add', 'chat', '-u', url);
+      await told('users', 'add', 'chat', 'ann', '-u', url);
+      // The first only asks what time it is there.
+      let sent = 0;
+      proxy.loses = (request) => request.includes('zoe-7') && ++sent > 1;
+      const args = ['users', 'add', 'chat', 'zoe-7', '-u'];
+      const through = `redis://127.0.0.1:${proxy.port}?namespace=${namespace}`;
+      const unknown = await failure(...args, through, '--timeout', '500');
+      expect(unknown).toMatchObject({ code: 'OUTCOME_UNKNOWN', feature: 'chat', exitCode: 6 });
+      const [, id] = /with `--request-id (\S+)`\.$/.exec(unknown.message) ?? [];
+      expect(id).toBe(unknown.requestId);
+      // It was applied, and is told as it was then.
+      expect(await json('show', 'chat', '-u', url)).toMatchObject({ members: 2 });
+      expect(await json(...args, url, '--request-id', unknown.requestId)).toMatchObject({
+        changed: 1,
+      });
+    } finally {
+      await proxy.stop();
+    }
+  });
+
+  it('says how a document comes back whose members do not', async () => {
+    await told('add', 'chat', '-u', url);
+    await told('users', 'add', 'chat', 'ann', '-u', url);
+    const { feature } = await json('show', 'chat', '-u', url);
+    await told('remove', 'chat', '--yes', '-u', url);
+    await client.del(`{${namespace}}:users:${feature.id}`);
+    const gone = await failure('restore', 'chat', '-u', url);
+    expect(gone).toMatchObject({ code: 'NOT_KEPT', exitCode: 3 });
+    expect(gone.message).toMatch(/ With `--members none` the document comes back alone\.$/);
+    await told('restore', 'chat', '--members', 'none', '-u', url);
   });
 
   it('copies from there to a file, and back', async () => {
@@ -281,6 +319,35 @@ describe('doctor', () => {
     warned.mockRestore();
     expect(server).toMatchObject({ sets: null, evictionPolicy: null });
     expect(kinds(findings)).toEqual(['permissions', 'permissions']);
+  });
+
+  it('finds a server that is far away, and has another time', async () => {
+    const proxy = await TcpProxy.start(redis.server.port);
+    const { now } = Date;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() + 5_000);
+    try {
+      proxy.delayMs = 30;
+      const far = `redis://127.0.0.1:${proxy.port}?namespace=${namespace}`;
+      const { server, findings } = await json('doctor', '-u', far, '--severity', 'warning');
+      expect(kinds(findings)).toEqual(['clock', 'round trip']);
+      expect(findings[0].message).toMatch(
+        /^The server's clock is [45]\d{3}(\.\d+)? ms behind this /,
+      );
+      expect(server.roundTripMs).toBeGreaterThanOrEqual(59);
+    } finally {
+      clock.mockRestore();
+      await proxy.stop();
+    }
+  });
+
+  it('finds a server that is too old, and one that can not save', () => {
+    const found = (info: { [field: string]: string }) =>
+      infoFindings(info).map(({ severity, kind }) => `${severity} ${kind}`);
+    expect(found({ redis_version: '6.0.16' })).toEqual(['error version']);
+    expect(found({ redis_version: '6.2.0' })).toEqual([]);
+    expect(found({ redis_version: '10.0.0' })).toEqual([]);
+    expect(found({ rdb_last_bgsave_status: 'err' })).toEqual(['error persistence']);
+    expect(found({ aof_last_write_status: 'err' })).toEqual(['error persistence']);
   });
 
   it('finds a server that may forget, and one that is a replica', async () => {

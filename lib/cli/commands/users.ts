@@ -77,7 +77,8 @@ async function change(
       else await rollout.unregister(name, ids, options_);
     } catch (error) {
       progress.end();
-      if (done > 0) terminal.warn(`${far()} before that; the command can be repeated.\n`);
+      if (done > 0 && !isJson)
+        terminal.warn(`${far()} before that; the command can be repeated.\n`);
       throw error;
     }
     progress.end();

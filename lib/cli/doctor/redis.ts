@@ -107,7 +107,8 @@ function timeFindings(roundTripMs: number, differenceMs: number): Finding[] {
   return found;
 }
 
-function infoFindings(info: Info | undefined): Finding[] {
+/** By what INFO says; undefined where it was not told. */
+export function infoFindings(info: Info | undefined): Finding[] {
   if (info === undefined) return [];
   const found: Finding[] = [];
   const { redis_version: version, maxmemory_policy: policy, role } = info;
