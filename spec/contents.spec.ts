@@ -84,6 +84,44 @@ describe.each(BACKENDS)('on a %s', (kind) => {
   });
 });
 
+describe('of a store that does not hold still', () => {
+  /** Gives members in another order each time, one of them twice, and lets another one in underway. */
+  class Moving extends MemoryBackend {
+    private turns = 0;
+    underway: (() => Promise<unknown>)[] = [];
+
+    override async *members(name: string) {
+      const ids: string[] = [];
+      for await (const some of super.members(name)) ids.push(...some);
+      if (this.turns++ % 2 === 0) ids.reverse();
+      yield [...ids, ...ids.slice(0, 1)];
+      await this.underway.shift()?.();
+    }
+  }
+
+  it('is the same text in whatever order the members come, and each once', async () => {
+    const rollout = new Rollout(new Moving());
+    await rollout.addFeature('chat');
+    await rollout.register('chat', ['zoe', 'ann']);
+    const text = await rollout.contents();
+    expect(JSON.parse(text).members.chat).toEqual(['ann', 'zoe']);
+    expect(await rollout.contents()).toBe(text);
+  });
+
+  it('is of one moment, unless it changes at each reading', async () => {
+    const backend = new Moving();
+    const rollout = new Rollout(backend);
+    await rollout.addFeature('chat');
+    await rollout.register('chat', 'ann');
+    const register = (id: string) => () => rollout.register('chat', id);
+    const told = async () => JSON.parse(await rollout.contents()).members.chat;
+    backend.underway = ['bob', 'cat'].map(register);
+    expect(await told()).toEqual(['ann', 'bob', 'cat']);
+    backend.underway = ['dan', 'eve', 'flo'].map(register);
+    expect(await told()).toEqual(['ann', 'bob', 'cat', 'dan', 'eve']);
+  });
+});
+
 describe('of many features', () => {
   /** Counts of how many features the assignments are read at once. */
   class Counting extends MemoryBackend {

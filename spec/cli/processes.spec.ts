@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -309,7 +310,13 @@ describe('the program', () => {
     const given = 'of-the-environment-0123456789abcdef';
     const servers = [
       start(['serve', '--port', '0', '-u', url, '--json']),
-      start(['serve', '--port', '0', '-u', url, '--json', '--admin'], { HANOI_ADMIN_TOKEN: given }),
+      start(
+        [
+          ...['serve', '--port', '0', '-u', url, '--json', '--admin', '--anonymous', 'evaluate'],
+          ...['--allow-host', 'flags.example.com', '--origin', 'https://app.example.com'],
+        ],
+        { HANOI_ADMIN_TOKEN: given, HANOI_EVALUATE_TOKEN: given.replace('of', 'by') },
+      ),
     ];
     const [own, other] = await Promise.all(
       servers.map(async ({ child, said }) => {
@@ -323,6 +330,22 @@ describe('the program', () => {
     expect(own.url).not.toContain(own.token);
     expect(await statusOf(own.url, own.token, 'DELETE')).toBe(403);
     expect(other.token).toBeNull();
+    expect(await statusOf(other.url, given.replace('of', 'by'))).toBe(403);
+    const asked = (headers: { [name: string]: string }) =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        get(`${other.url}/health`, { headers, agent: false }, resolve).on('error', reject);
+      });
+    const [known, unknown] = await Promise.all([
+      asked({ host: 'flags.example.com', origin: 'https://app.example.com' }),
+      asked({ host: 'other.example.com' }),
+    ]);
+    expect([known.statusCode, unknown.statusCode]).toEqual([200, 421]);
+    expect(known.headers['access-control-allow-origin']).toBe('https://app.example.com');
+    const evaluated = await fetch(`${other.url}/ofrep/v1/evaluate/flags/chat`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      body: '{"context":{"targetingKey":"ann"}}',
+    });
+    expect(evaluated.status).toBe(200);
     expect(await statusOf(other.url, given)).toBe(200);
     for (const { child } of servers) child.kill('SIGTERM');
     for (const { ended } of servers) expect(await ended).toMatchObject({ code: 0, err: '' });
