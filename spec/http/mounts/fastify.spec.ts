@@ -10,9 +10,8 @@ function way(
 ): Way {
   return {
     path: prefix,
-    deviations: {
-      'refuses a path that cannot be read': 'the app answers 400 by itself, before any route',
-    },
+    // Before any route of the app.
+    refusesItself: { 'refuses a path that cannot be read': 'application/json' },
     mount: async (handler) => {
       const app = fastify({ forceCloseConnections: true, ...options });
       prepare(app);

@@ -37,10 +37,10 @@ describe('Koa 3', () => {
   });
   itServes('Koa 3 at a path, behind @koa/bodyparser', {
     ...way('/flags', (app) => app.use(bodyParser())),
-    deviations: {
+    refusesItself: {
+      // By the parser.
       'refuses what is no JSON, or too deep, or twice, with what is wrong':
-        'the parser answers what it can not parse by itself',
-      'goes on when clients hang up in the middle': 'the parser tells the app of each',
+        'text/plain; charset=utf-8',
     },
   });
 

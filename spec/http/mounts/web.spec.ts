@@ -4,15 +4,12 @@ import { serve as serveByHono } from '@hono/node-server';
 import { Hono } from 'hono';
 import { itServes, listening } from './contract.js';
 
-const deviations = {
-  'refuses a path that would become another': 'a Request has such segments no more',
-};
-
 // As servers of the fetch standard do it, which know nothing of Node: Next's route handlers, Deno, Bun.
 itServes('a server of the fetch standard', {
   path: '/flags',
   options: { basePath: '/flags' },
-  deviations,
+  // A Request has none.
+  isNormalizing: true,
   mount: (handler) =>
     listening(
       createServer(async (incoming, outgoing) => {
@@ -33,7 +30,8 @@ itServes('a server of the fetch standard', {
 itServes('Hono', {
   path: '/flags',
   options: { basePath: '/flags' },
-  deviations,
+  // A Request has none.
+  isNormalizing: true,
   mount: ({ fetch }) => {
     const app = new Hono<{ Bindings: { incoming: { socket: { remoteAddress?: string } } } }>();
     app.all('/flags/*', ({ req, env }) =>
