@@ -5,15 +5,17 @@ import type { HttpHandler } from './handler.js';
 interface App {
   readonly prefix: string;
   removeAllContentTypeParsers(): unknown;
-  addContentTypeParser(type: string, parser: Hook): unknown;
-  all(path: string, handler: Hook): unknown;
+  addContentTypeParser(type: string, parser: Parser): unknown;
+  all(path: string, handler: (request: Raw<IncomingMessage>, reply: Reply) => void): unknown;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: of the app's own request and reply
-type Hook = (request: any, reply: any, ...rest: any[]) => void;
+type Parser = (request: unknown, payload: unknown, done: (error: null) => void) => void;
 
-interface Reply {
-  readonly raw: ServerResponse;
+interface Raw<Message> {
+  readonly raw: Message;
+}
+
+interface Reply extends Raw<ServerResponse> {
   hijack(): unknown;
 }
 
@@ -27,7 +29,7 @@ export function fastifyMount(handler: HttpHandler): (app: App) => Promise<void> 
     app.removeAllContentTypeParsers();
     // Left where it is, to be read as it comes.
     app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-    const answer: Hook = ({ raw }: { raw: IncomingMessage }, reply: Reply) => {
+    const answer = ({ raw }: Raw<IncomingMessage>, reply: Reply) => {
       reply.hijack();
       const { url = '/' } = raw;
       const inner = url.slice(prefix.length);

@@ -319,7 +319,7 @@ export async function start(): Promise<Record<string, number>> {
       Empty,
       new FastifyAdapter() as unknown as AbstractHttpAdapter,
       (app) =>
-        (app as NestFastifyApplication).register(fastifyMount(handler()) as never, {
+        (app as NestFastifyApplication).register(fastifyMount(handler()), {
           prefix: '/flags',
         }),
     ),
