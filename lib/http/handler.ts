@@ -21,7 +21,7 @@ import { docsPage } from './docs-page.js';
 import { etagOf, isMatch, stateNamed } from './etag.js';
 import { callerBy, Gate } from './gate.js';
 import { type Bridge, nodeBridge } from './node-bridge.js';
-import { EventStreams } from './ofrep/event-streams.js';
+import { RefetchStreams } from './ofrep/refetch-streams.js';
 import { ofrepRoutes } from './ofrep/routes.js';
 import { type OpenApi, openApiOf } from './openapi.js';
 import { Origins } from './origins.js';
@@ -140,7 +140,7 @@ class Handler implements HttpHandler {
   private readonly onError: (error: unknown) => void;
   /** What callers are given: without a way to write, in read-only mode. */
   private readonly rollout: Rollout;
-  private readonly streams: EventStreams;
+  private readonly streams: RefetchStreams;
 
   constructor(rollout: Rollout, options: HttpOptions) {
     refuseUnknownOptions(options, HTTP_OPTIONS);
@@ -209,7 +209,7 @@ class Handler implements HttpHandler {
       report: (error) => this.report(error),
     });
     const limits = { most: eventStreams, mostOfOne: eventStreamsByCaller };
-    this.streams = new EventStreams(this.rollout, limits);
+    this.streams = new RefetchStreams(this.rollout, limits);
     const parts = [...ROUTES, ofrepRoutes(this.gate, this.streams)];
     this.routes = parts.flatMap(({ all }) => all);
     this.app = this.build();

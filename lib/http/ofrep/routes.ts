@@ -1,14 +1,15 @@
 import { crc32 } from '../../domain/bucketing.js';
 import type { Decision } from '../../domain/decision.js';
 import { isMatch } from '../etag.js';
+import { STREAM_HEADERS } from '../event-streams.js';
 import type { Gate } from '../gate.js';
 import { type Problem, Refusal } from '../problem.js';
 import { type Answer, type Call, type Dialect, Routes } from '../route.js';
 import { caughtUp } from './config-etag.js';
 import { subjectIn } from './context.js';
 import { evaluationOf, FAILURES } from './evaluation.js';
-import type { EventStreams } from './event-streams.js';
 import { FlagSet } from './flag-set.js';
+import type { RefetchStreams } from './refetch-streams.js';
 import {
   BulkEvaluation,
   BulkEvaluationFailure,
@@ -34,7 +35,7 @@ const STEP_MS = 3_600_000;
 type Asking = Call<unknown, ReturnType<typeof subjectIn>>;
 
 /** Evaluations for OpenFeature's clients of any language: the Remote Evaluation Protocol 0.3.0. */
-export function ofrepRoutes(gate: Gate, streams: EventStreams): Routes {
+export function ofrepRoutes(gate: Gate, streams: RefetchStreams): Routes {
   return new Routes('OpenFeature Remote Evaluation')
     .add('POST /ofrep/v1/evaluate/flags/{key}', {
       id: 'evaluateFlag',
@@ -78,12 +79,7 @@ export function ofrepRoutes(gate: Gate, streams: EventStreams): Routes {
       query: EventsQuery,
       media: 'text/event-stream',
       handle: async ({ caller, query, request, arrival, until }) => {
-        const headers = {
-          'content-type': 'text/event-stream',
-          'cache-control': 'no-store, no-transform',
-          'x-accel-buffering': 'no',
-        };
-        if (request.method === 'HEAD') return { headers };
+        if (request.method === 'HEAD') return { headers: STREAM_HEADERS };
         const stream = streams.stream({
           caller: nameOf(gate, query.ticket, { caller, request, arrival }),
           until: until ?? Number.POSITIVE_INFINITY,
@@ -96,7 +92,7 @@ export function ofrepRoutes(gate: Gate, streams: EventStreams): Routes {
             headers: again,
           });
         }
-        return { headers, stream };
+        return { headers: STREAM_HEADERS, stream };
       },
     });
 }
@@ -112,7 +108,7 @@ interface Offer {
 }
 
 /** The event stream that is offered with an answer; undefined while there is no room for one. */
-function offerOf(gate: Gate, streams: EventStreams, call: Asking): Offer | undefined {
+function offerOf(gate: Gate, streams: RefetchStreams, call: Asking): Offer | undefined {
   const { caller, base, body } = call;
   if (caller === undefined) return undefined;
   const ticket = gate.ticketUntil(caller, PURPOSE, ticketEnd(body, Date.now()));

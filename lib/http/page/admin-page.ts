@@ -11,7 +11,7 @@ import { ACTIONS, type Action, changedBy, refuseOtherName, refuseStale } from '.
 import { addField, addPage } from './add-page.js';
 import { previewPage, tryPage, whyPage } from './asks.js';
 import { assetResponse } from './assets.js';
-import { ChangeStreams } from './change-stream.js';
+import { ChangeStreams } from './change-streams.js';
 import { changesPage } from './changes-page.js';
 import { featurePage, historyPage } from './feature-page.js';
 import { Fields, readFields } from './fields.js';
@@ -248,7 +248,7 @@ export class AdminPage {
   private async listen(request: Request, env: Arrival): Promise<Response> {
     try {
       await this.parts.gate.admit(request, env, 'read', false);
-      return this.streams.open(request);
+      return this.streams.answer(request, env);
     } catch (error) {
       return this.problem(error, env.base);
     }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChangeEvent, HealthEvent, Source } from '../../../lib/backends/backend.js';
-import { EventStreams } from '../../../lib/http/ofrep/event-streams.js';
+import { RefetchStreams } from '../../../lib/http/ofrep/refetch-streams.js';
 import { MemoryBackend, ReplicaBackend, Rollout } from '../../../lib/index.js';
 import { until } from '../../until.js';
 import { Listening } from './listening.js';
@@ -247,7 +247,7 @@ describe('a client that takes nothing', () => {
 
   it('is told the last alone, and given up after a while', async () => {
     const rollout = new Rollout();
-    const streams = new EventStreams(rollout, { most: 1, mostOfOne: 1 });
+    const streams = new RefetchStreams(rollout, { most: 1, mostOfOne: 1 });
     let hungUp = 0;
     const stream = streams.stream({
       caller: 'ann',
@@ -277,7 +277,7 @@ describe('a client that takes nothing', () => {
 
   it('hears from time to time that the connection is alive, until its ticket is over', async () => {
     const rollout = new Rollout();
-    const streams = new EventStreams(rollout, { most: 1, mostOfOne: 1 });
+    const streams = new RefetchStreams(rollout, { most: 1, mostOfOne: 1 });
     const stream = streams.stream({
       caller: 'ann',
       until: Date.now() + 60_000,

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
+import type { Source } from '../../../lib/backends/backend.js';
 import { MemoryBackend } from '../../../lib/backends/memory.js';
 import { HanoiError } from '../../../lib/errors.js';
 import { createHandler } from '../../../lib/http/index.js';
@@ -618,16 +619,33 @@ describe('the stream of changes', () => {
     }
   });
 
-  it('ends one that does not read, and forgets one that has gone', async () => {
-    const { visitor, rollout, handler } = given();
+  it('tells one that does not read, and one whose store was away, that something was missed', async () => {
+    const backend = new MemoryBackend();
+    const source: Source = backend;
+    const subscribe = source.subscribe.bind(source);
+    let loseTouch = () => {};
+    source.subscribe = (listener) => {
+      loseTouch = () => listener(undefined);
+      return subscribe(listener);
+    };
+    const { visitor, rollout, handler } = given({}, backend);
     await visitor.signIn(READ);
-    const slow = await visitor.get('/events');
-    for (let write = 0; write < 120; write++) {
-      await rollout.addFeature(`feature-${write}`);
-    }
-    let events = 0;
-    for await (const _ of slow.body as unknown as AsyncIterable<Uint8Array>) events++;
-    expect(events).toBeLessThan(120);
+    const { body } = await visitor.get('/events');
+    for (let write = 0; write < 120; write++) await rollout.addFeature(`feature-${write}`);
+    const reader = (body as ReadableStream<Uint8Array>).getReader();
+    const read = async () => new TextDecoder().decode((await reader.read()).value);
+    const missed = 'event: missed\ndata: {}\n\n';
+    expect([await read(), await read()]).toEqual(['retry: 2000\n\n', missed]);
+    const next = read();
+    loseTouch();
+    expect(await next).toBe(missed);
+    handler.close();
+    expect((await reader.read()).done).toBe(true);
+  });
+
+  it('forgets one that has gone', async () => {
+    const { visitor, handler } = given();
+    await visitor.signIn(READ);
     const server = createServer(handler.node);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     try {

@@ -170,6 +170,7 @@ function follow() {
     if (document.hidden) return;
     stream = new EventSource(events);
     stream.addEventListener('change', heard);
+    stream.addEventListener('missed', missed);
     // What came before, or while the connection was lost.
     stream.addEventListener('open', missed);
   };
