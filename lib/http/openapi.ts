@@ -100,7 +100,7 @@ function operationOf(route: Route): Operation {
   const success: Record<string, unknown> = { description: 'Done.' };
   const content = route.answer && contentOf(route.answer);
   if (content !== undefined) success.content = content;
-  if (media !== undefined) success.content = { [media]: { schema: { type: 'string' } } };
+  if (media !== undefined) success.content = { [media]: { schema: TEXT } };
   if (status === 201) success.headers = { ...ETAG, ...LOCATION };
   const responses: Record<string, object> = { [status]: success };
   if (method === 'GET' && conditional) {
@@ -185,7 +185,7 @@ function headerParameters({ writes, conditional, method }: Route): Parameter[] {
       name: 'If-Match',
       in: 'header',
       description: 'An ETag: to write only what has been seen.',
-      schema: { type: 'string' },
+      schema: TEXT,
     });
   }
   if (writes) {

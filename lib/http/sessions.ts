@@ -18,7 +18,6 @@ export class Sessions {
   constructor(
     private readonly credentials: Credentials,
     private readonly secret: Buffer,
-    private readonly now: () => number = Date.now,
   ) {}
 
   /**
@@ -44,7 +43,7 @@ export class Sessions {
 
   /** The value of `Set-Cookie`. Undefined for a caller without a token. */
   begin(caller: Caller, path: string, isSecure: boolean): string | undefined {
-    const value = this.sign(caller, 'session', this.now() + LASTS_MS);
+    const value = this.sign(caller, 'session', Date.now() + LASTS_MS);
     return value && cookie(COOKIE, value, path, isSecure, LASTS_MS / 1_000);
   }
 
@@ -82,7 +81,7 @@ export class Sessions {
     const given = Buffer.from(signature, 'base64url');
     const expected = mac(secret, purpose, `${key}.${until}`);
     const isGenuine = given.length === expected.length && timingSafeEqual(given, expected);
-    return isGenuine && Number.parseInt(until, 36) > this.now();
+    return isGenuine && Number.parseInt(until, 36) > Date.now();
   }
 }
 

@@ -13,12 +13,11 @@ import {
   type TrackingEventDetails,
 } from '@openfeature/server-sdk';
 import type { Health } from '../backends/backend.js';
-import type { Decision } from '../domain/decision.js';
 import { refusePromise, type Subject } from '../domain/subject.js';
 import { invalid, refuseNumber, refuseUnknownOptions } from '../errors.js';
 import type { Listener } from '../events.js';
 import type { ProvidedRollout } from './provided-rollout.js';
-import { failure, resolutionOf } from './resolution.js';
+import { type FlagTypes, failure, resolutionOf } from './resolution.js';
 
 export interface HanoiProviderOptions {
   /**
@@ -115,8 +114,7 @@ export class HanoiProvider implements Provider {
     defaultValue: boolean,
     context: EvaluationContext,
   ): Promise<ResolutionDetails<boolean>> {
-    const resolved = (decision: Decision) => resolutionOf(decision, 'boolean', defaultValue);
-    return this.resolve(flagKey, defaultValue, context, resolved);
+    return this.resolve('boolean', flagKey, defaultValue, context);
   }
 
   resolveStringEvaluation(
@@ -124,8 +122,7 @@ export class HanoiProvider implements Provider {
     defaultValue: string,
     context: EvaluationContext,
   ): Promise<ResolutionDetails<string>> {
-    const resolved = (decision: Decision) => resolutionOf(decision, 'string', defaultValue);
-    return this.resolve(flagKey, defaultValue, context, resolved);
+    return this.resolve('string', flagKey, defaultValue, context);
   }
 
   resolveNumberEvaluation(
@@ -133,8 +130,7 @@ export class HanoiProvider implements Provider {
     defaultValue: number,
     context: EvaluationContext,
   ): Promise<ResolutionDetails<number>> {
-    const resolved = (decision: Decision) => resolutionOf(decision, 'number', defaultValue);
-    return this.resolve(flagKey, defaultValue, context, resolved);
+    return this.resolve('number', flagKey, defaultValue, context);
   }
 
   resolveObjectEvaluation<Value extends JsonValue>(
@@ -142,8 +138,7 @@ export class HanoiProvider implements Provider {
     defaultValue: Value,
     context: EvaluationContext,
   ): Promise<ResolutionDetails<Value>> {
-    const resolved = (decision: Decision) => resolutionOf(decision, 'object', defaultValue);
-    return this.resolve(flagKey, defaultValue, context, resolved);
+    return this.resolve('object', flagKey, defaultValue, context);
   }
 
   /**
@@ -164,11 +159,11 @@ export class HanoiProvider implements Provider {
     told.catch(() => {});
   }
 
-  private async resolve<Value>(
+  private async resolve<Type extends keyof FlagTypes, Value extends FlagTypes[Type]>(
+    type: Type,
     flagKey: string,
     defaultValue: Value,
     context: EvaluationContext,
-    resolved: (decision: Decision) => ResolutionDetails<Value>,
   ): Promise<ResolutionDetails<Value>> {
     let subject: Subject | null | undefined;
     try {
@@ -177,7 +172,7 @@ export class HanoiProvider implements Provider {
       const message = `\`subjectOf\` of the provider threw: ${String(error)}`;
       return failure(defaultValue, ErrorCode.INVALID_CONTEXT, message);
     }
-    return resolved(await this.rollout.decide(flagKey, subject));
+    return resolutionOf(await this.rollout.decide(flagKey, subject), type, defaultValue);
   }
 
   private subjectOf(context: EvaluationContext): Subject | null | undefined {

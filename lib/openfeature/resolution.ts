@@ -7,14 +7,12 @@ import {
 import type { Decision } from '../domain/decision.js';
 
 /** What can be asked for, with the type of its value. */
-interface FlagTypes {
+export interface FlagTypes {
   readonly boolean: boolean;
   readonly string: string;
   readonly number: number;
   readonly object: JsonValue;
 }
-
-export type FlagType = keyof FlagTypes;
 
 /**
  * A decision as OpenFeature tells it to somebody who asks for a value of a type.
@@ -23,7 +21,7 @@ export type FlagType = keyof FlagTypes;
  * other value than a variant's own name. Of the other types: the value; `fallback` where there is
  * none. TYPE_MISMATCH where the value is of another type. With an error comes `fallback`.
  */
-export function resolutionOf<Type extends FlagType, Value extends FlagTypes[Type]>(
+export function resolutionOf<Type extends keyof FlagTypes, Value extends FlagTypes[Type]>(
   decision: Decision,
   type: Type,
   fallback: Value,

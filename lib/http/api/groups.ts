@@ -17,8 +17,8 @@ export const groupRoutes: Routes = new Routes('Groups')
     answer: Page,
     handle: async ({ rollout, param, query }) => {
       const name = param('name');
-      const page = await pageOf(rollout.groupMembers(name), query);
-      return { body: { ...page, count: await rollout.countGroup(name) } };
+      const { page, next } = await pageOf(rollout.groupMembers(name), query);
+      return { body: { users: page, count: await rollout.countGroup(name), next } };
     },
   })
   .add('POST /v1/groups/{name}/users', {

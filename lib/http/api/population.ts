@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Routes } from '../route.js';
 import { Count, Id, MOST_USERS, Name, Population } from '../wire.js';
-import { Users } from './users.js';
+import { PageQuery, pageOf, Users } from './users.js';
 
 const Weighted = z.union([Id, z.tuple([Id, z.number().min(0)])]);
 
@@ -31,28 +31,12 @@ export const populationRoutes: Routes = new Routes('Population')
   .add('GET /v1/population/subjects', {
     id: 'listSubjects',
     summary: 'Who is registered, a page at a time.',
-    query: z.strictObject({
-      after: z.string().optional().describe('Only ids that come after this one.'),
-      limit: z.coerce.number().int().min(1).max(1_000).optional().describe('Default 100.'),
-    }),
+    query: PageQuery.omit({ prefix: true }),
     answer: z.strictObject({ subjects: z.array(Registered), next: z.string().optional() }),
-    handle: async ({ rollout: { population }, query: { after = '', limit = 100 } }) => {
-      const least = new Map<string, z.output<typeof Registered>>();
-      let last: string | undefined;
-      const cut = () => {
-        const ids = [...least.keys()].sort((one, other) => (one < other ? -1 : 1));
-        for (const id of ids.slice(limit + 1)) least.delete(id);
-        last = ids.length > limit ? ids[limit] : undefined;
-        return ids;
-      };
-      for await (const { id, weight, bucket } of population.subjects()) {
-        if (id <= after || (last !== undefined && id >= last)) continue;
-        least.set(id, { id, weight, bucket });
-        if (least.size >= 2 * limit + 2) cut();
-      }
-      const ids = cut().slice(0, limit);
-      const subjects = ids.map((id) => least.get(id));
-      return { body: { subjects, next: least.size > limit ? ids.at(-1) : undefined } };
+    handle: async ({ rollout: { population }, query }) => {
+      const { page, next } = await pageOf(population.subjects(), query, ({ id }) => id);
+      const subjects = page.map(({ id, weight, bucket }) => ({ id, weight, bucket }));
+      return { body: { subjects, next } };
     },
   })
   .add('POST /v1/population/subjects', {

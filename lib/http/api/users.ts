@@ -22,8 +22,8 @@ export const userRoutes: Routes = new Routes('Users')
     answer: Page,
     handle: async ({ rollout, param, query }) => {
       const name = param('name');
-      const page = await pageOf(rollout.members(name), query);
-      return { body: { ...page, count: await rollout.countMembers(name) } };
+      const { page, next } = await pageOf(rollout.members(name), query);
+      return { body: { users: page, count: await rollout.countMembers(name), next } };
     },
   })
   .add('POST /v1/features/{name}/users', {
@@ -64,28 +64,32 @@ export const userRoutes: Routes = new Routes('Users')
   });
 
 /**
- * The next ids in their order: they come in none, so all of them are looked at, of which no more
- * than a page is held.
+ * The next ones in the order of their ids: they come in none, so all of them are looked at, of which
+ * no more than two pages are held.
  */
-export async function pageOf(
-  ids: AsyncIterable<string>,
+export async function pageOf<Item>(
+  items: AsyncIterable<Item>,
   { prefix = '', after = '', limit = 100 }: z.output<typeof PageQuery>,
-): Promise<{ users: string[]; next: string | undefined }> {
+  idOf: (item: Item) => string = String,
+): Promise<{ page: Item[]; next: string | undefined }> {
   // One more tells whether there is another page.
-  let least: string[] = [];
+  const least = new Map<string, Item>();
   let last: string | undefined;
   const cut = () => {
-    least = [...new Set(least)].sort(byCode).slice(0, limit + 1);
-    last = least.length > limit ? least.at(-1) : undefined;
+    const ids = [...least.keys()].sort(byCode);
+    for (const id of ids.slice(limit + 1)) least.delete(id);
+    last = ids[limit];
+    return ids.slice(0, limit);
   };
-  for await (const id of ids) {
+  for await (const item of items) {
+    const id = idOf(item);
     if (id <= after || !id.startsWith(prefix) || (last !== undefined && id >= last)) continue;
-    least.push(id);
-    if (least.length >= 2 * limit + 2) cut();
+    least.set(id, item);
+    if (least.size >= 2 * limit + 2) cut();
   }
-  cut();
-  const users = least.slice(0, limit);
-  return { users, next: least.length > limit ? users.at(-1) : undefined };
+  const ids = cut();
+  const page = ids.map((id) => least.get(id) as Item);
+  return { page, next: least.size > limit ? ids.at(-1) : undefined };
 }
 
 function byCode(one: string, other: string): number {
