@@ -242,6 +242,14 @@ describe('who may do what', () => {
     expect(make).toThrow(expect.objectContaining({ message: expect.not.stringContaining(token) }));
   });
 
+  it('takes no secret for tickets that is shorter, and does not show it', () => {
+    const tokens = ALL_TOKENS;
+    const ticketSecret = 'x'.repeat(31);
+    const make = () => createHandler(new Rollout(), { tokens, ticketSecret });
+    expect(make).toThrow('`ticketSecret` to have at least 32 bytes');
+    expect(make).not.toThrow(ticketSecret);
+  });
+
   it('shows no token that is given in a wrong place', () => {
     const secret = TOKENS.admin;
     for (const tokens of [
@@ -404,6 +412,9 @@ describe('who may do what', () => {
     expect(await ask(undefined)).toBe(401);
     expect(await ask(null)).toBe(401);
     expect(told).toEqual([]);
+    // A token that is not known here can be the app's own.
+    answers.push({ access: 'read', actor: 'ann' });
+    expect(await statusOf(api, 'GET /v1/features', { token: 'of the app' })).toBe(200);
     for (const wrong of [
       true,
       'admin',
@@ -647,7 +658,13 @@ describe('the input', () => {
 
     const long = await post(JSON.stringify({ name: 'x', offValue: 'x'.repeat(65_536) }));
     expect([long.status, long.body.code]).toEqual([413, 'TOO_LARGE']);
-    const larger = await start({ maxBodyBytes: 100_000 });
+    // As many more fields as bytes.
+    const larger = await start({ maxBodyBytes: 131_072 });
+    const fielded = (count: number) =>
+      statusOf(larger, 'POST /v1/features', { body: fields(count) });
+    expect(await fielded(1_999)).toBe(400);
+    expect(await fielded(1_998)).toBe(201);
+    await larger.rollout.remove('x');
     const options = { body: JSON.stringify({ name: 'x', offValue: 'x'.repeat(65_536) }) };
     expect(await statusOf(larger, 'POST /v1/features', options)).toBe(201);
   });
@@ -915,11 +932,15 @@ describe('resources', () => {
   });
 
   it('are for sixty writes a minute of a caller', async () => {
-    const api = await start({ writesPerMinute: 60 });
+    const { rollout, contract } = await start();
+    const other = { token: 'x'.repeat(32), access: 'admin', actor: 'other' } as const;
+    const handler = createHandler(rollout, { mode: 'admin', tokens: [...ALL_TOKENS, other] });
+    const api = new Client(handler, contract, rollout);
     const write = (options: AskOptions = {}) => api.ask('POST /v1/features/chat/enable', options);
     for (let n = 0; n < 60; n++) expect((await write()).status).toBe(200);
     const refused = await write();
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
+    expect((await write({ token: other.token })).status).toBe(200);
     expect(await statusOf(api, 'GET /v1/features')).toBe(200);
     expect(await statusOf(api, 'POST /v1/features/chat/decide', { body: {} })).toBe(200);
   });

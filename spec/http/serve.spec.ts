@@ -1,4 +1,4 @@
-import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import http, { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -161,6 +161,28 @@ describe('serve', () => {
       first.destroy();
     }
   });
+
+  it('waits for no slow client: headers come within 5 s, and all else in a time of its own', async () => {
+    const created = jest.spyOn(http, 'createServer');
+    const { url } = await start();
+    const [server] = created.mock.results;
+    created.mockRestore();
+    expect(server?.value).toMatchObject({
+      ...{ headersTimeout: 5_000, requestTimeout: 10_000 },
+      ...{ keepAliveTimeout: 65_000, timeout: 120_000 },
+    });
+    const begun = performance.now();
+    const socket = await opened(Number(new URL(url).port));
+    try {
+      socket.write('GET /health HTTP/1.1\r\nhost:');
+      let answered = '';
+      for await (const chunk of socket) answered += chunk;
+      expect(answered).toMatch(/^HTTP\/1\.1 408 /);
+      expect(performance.now() - begun).toBeLessThan(15_000);
+    } finally {
+      socket.destroy();
+    }
+  }, 30_000);
 
   describe('closing', () => {
     it('lets a request come to its end, ends idle connections, and takes no more', async () => {

@@ -157,6 +157,19 @@ describe('an event stream', () => {
     const none = await serving({ eventStreams: 0 });
     expect(await offered(none)).toBeUndefined();
   });
+
+  it('is there a hundred times for one caller, and a thousand in all, unless told otherwise', async () => {
+    const { handler } = await serving();
+    const open = async (address: string) => {
+      const request = new Request('http://localhost/ofrep/v1/events', { headers: BEARER });
+      return (await handler.fetch(request, { address })).status;
+    };
+    for (let caller = 0; caller < 10; caller++) {
+      for (let n = 0; n < 100; n++) expect(await open(`192.0.2.${caller}`)).toBe(200);
+      expect(await open(`192.0.2.${caller}`)).toBe(429);
+    }
+    expect(await open('192.0.2.10')).toBe(429);
+  });
 });
 
 describe('a ticket', () => {

@@ -590,6 +590,28 @@ describe('the stream of changes', () => {
     expect((await visitor.get('/events')).status).toBe(503);
   });
 
+  it('ends after a quarter of an hour, so that the browser is asked anew who it is', async () => {
+    const { visitor, handler } = given();
+    await visitor.signIn(READ);
+    jest.useFakeTimers();
+    try {
+      const { body } = await visitor.get('/events');
+      let isOver = false;
+      const reading = (async () => {
+        for await (const _ of body as unknown as AsyncIterable<Uint8Array>);
+        isOver = true;
+      })();
+      await jest.advanceTimersByTimeAsync(14 * 60_000);
+      expect(isOver).toBe(false);
+      await jest.advanceTimersByTimeAsync(2 * 60_000);
+      expect(isOver).toBe(true);
+      await reading;
+    } finally {
+      jest.useRealTimers();
+      handler.close();
+    }
+  });
+
   it('is not kept open for who asks for its headers alone', async () => {
     const { visitor, handler } = given();
     const ask = (method: string) =>
