@@ -4,6 +4,7 @@ import { Counter, type OpenMetricsContentType, Registry } from 'prom-client';
 import { RedisBackend } from '../../lib/backends/redis/index.js';
 import { MemoryBackend, ReplicaBackend, Rollout } from '../../lib/index.js';
 import { type MetricsOptions, registerMetrics } from '../../lib/metrics/index.js';
+import type { Observer } from '../../lib/observers.js';
 import { RedisServer } from '../redis-server.js';
 import { exposed } from './exposition.js';
 
@@ -87,10 +88,25 @@ describe('given a rollout whose metrics are registered', () => {
     expect(samples.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(11);
   });
 
-  it('times one decision in so many', async () => {
-    const { rollout, registry } = await observed({ timeEvery: 10 });
+  it('makes 10,000 series, unless it is told otherwise', async () => {
+    const names = Array.from({ length: 10_005 }, (_, n) => `f-${n}`);
+    const features = Object.fromEntries(names.map((name) => [name, { percentage: 100 }]));
+    const rollout = new Rollout(new MemoryBackend({ contents: JSON.stringify({ features }) }));
+    const registry = new Registry();
+    registerMetrics(rollout, registry);
+    for (const name of names) await rollout.isEnabled(name, 'ann');
+    const samples = await samplesOf(registry, 'hanoi_decisions_total');
+    expect(samples).toHaveLength(10_001);
+    expect(samples[0]).toEqual(['(other) |  | true | STATIC', 5]);
+  });
+
+  it.each([
+    [10, { timeEvery: 10 }],
+    [100, {}],
+  ])('times one decision in %i where the options are %j', async (every, options) => {
+    const { rollout, registry } = await observed(options);
     await rollout.addFeature('chat', { percentage: 20 });
-    for (let n = 0; n < 10_000; n++) rollout.isEnabledSync('chat', `${n}`);
+    for (let n = 0; n < 1_000 * every; n++) rollout.isEnabledSync('chat', `${n}`);
     const metric = exposed(await registry.metrics()).get('hanoi_decision_duration_seconds');
     const byName = new Map(metric?.samples.map(({ name, value }) => [name, value]));
     const count = byName.get('hanoi_decision_duration_seconds_count') ?? 0;
@@ -101,6 +117,26 @@ describe('given a rollout whose metrics are registered', () => {
     expect(sum).toBeGreaterThan(0);
     expect(sum / count).toBeLessThan(0.001);
     expect(metric?.samples.every(({ labels }) => labels.lookup === 'false')).toBe(true);
+  });
+
+  it('times them at random, so that no check that comes in a circle is always the one', () => {
+    let observer: Partial<Observer> = {};
+    const observe = (given: Observer) => {
+      observer = given;
+      return () => {};
+    };
+    registerMetrics({ observe, health: () => new Rollout().health() }, new Registry(), {
+      timeEvery: 3,
+    });
+    const gaps = new Set<number>();
+    for (let n = 0, last = 0; n < 10_000; n++) {
+      if (!observer.isTimed?.()) continue;
+      gaps.add(n - last);
+      last = n;
+    }
+    // The first of all is timed at once.
+    gaps.delete(0);
+    expect([...gaps].sort()).toEqual([1, 2, 3, 4, 5]);
   });
 
   it('times each where it is told to, and tells those apart that asked a store', async () => {
