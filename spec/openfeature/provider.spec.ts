@@ -330,6 +330,16 @@ it('takes a rollout that was told of its features', async () => {
   expect(await client.getStringValue('color', 'blue')).toBe('red');
 });
 
+it.each([
+  [5_000, {}],
+  [700, { readyTimeoutMs: 700 }],
+])('waits %i ms for the store where the options are %j', async (timeoutMs, options) => {
+  const rollout = new Rollout();
+  const ready = jest.spyOn(rollout, 'ready');
+  await OpenFeature.setProviderAndWait(new HanoiProvider(rollout, options));
+  expect(ready.mock.calls).toEqual([[{ timeoutMs }]]);
+});
+
 it.each<[wrong: string, make: () => unknown]>([
   ['no rollout', () => new HanoiProvider(undefined as never)],
   ['a backend', () => new HanoiProvider(new MemoryBackend() as never)],
