@@ -3,11 +3,11 @@ import {
   backendContract as casesOf,
 } from '../../lib/testing/index.js';
 
-/** Registers the contract's cases. Where every call is slow, each gets so much time at least. */
+/** Registers the contract's cases. On a machine that is busy, each gets so much time at least. */
 export function backendContract(
   name: string,
   options: BackendContractOptions,
-  leastTimeoutMs = 0,
+  leastTimeoutMs = 20_000,
 ): void {
   describe(`${name}, by the backend contract`, () => {
     for (const { name: sentence, timeoutMs, run } of casesOf(options)) {

@@ -154,7 +154,7 @@ describe('under node --test', () => {
   const built = useBuilt();
   let folder: string;
   beforeEach(() => {
-    folder = mkdtempSync(join(__dirname, '../../node_modules/.cache/hanoi-row-'));
+    folder = mkdtempSync(join(__dirname, '../../node_modules/.cache/row-'));
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 

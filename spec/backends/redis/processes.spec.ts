@@ -3,6 +3,7 @@ import { RedisBackend, RedisSetBackend } from '../../../lib/backends/redis/index
 import { Rollout } from '../../../lib/rollout.js';
 import { useBuilt } from '../../built.js';
 import { RedisServer, useRedis } from '../../redis-server.js';
+import { until } from '../../until.js';
 
 jest.setTimeout(60_000);
 
@@ -104,35 +105,38 @@ describe.each([RedisBackend, RedisSetBackend])('several processes on a %p', (Bac
   });
 
   it('live on without a single listener when the server dies and comes back', async () => {
-    const server = await RedisServer.start();
-    const port = server.port;
+    const server = await RedisServer.start(['--appendonly', 'yes']);
+    const { port } = server;
     const own = new Redis(port);
     const writer = new Rollout(new Backend(own));
     await writer.addFeature('chat', { percentage: 100 });
-    await writer.close();
-    own.disconnect();
     const living = run(
       Backend.name,
       port,
       `rollout.on('change', () => {});
        let wasFresh = false;
        let wasStale = false;
-       for (const end = Date.now() + 2_500; Date.now() < end; ) {
+       let wasBack = false;
+       for (const end = Date.now() + 20_000; !wasBack && Date.now() < end; ) {
          const answers = await Promise.all([
            rollout.decide('chat', 'ann'),
            rollout.snapshot('ann').then((flags) => flags.isEnabled('chat')),
-           rollout.register('chat', 'ann').then(() => true, () => false),
+           rollout.register('chat', wasFresh ? 'fresh' : 'new').then(() => true, () => false),
          ]);
          wasFresh ||= answers[0].reason === 'STATIC';
          wasStale ||= wasFresh && answers[0].enabled && answers[0].reason === 'STALE';
+         wasBack ||= wasStale && answers[0].reason !== 'STALE';
          await new Promise((resolve) => setTimeout(resolve, 20));
        }
-       console.log(wasFresh, wasStale);`,
+       console.log(wasFresh, wasStale, wasBack);`,
     );
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await until(async () => (await writer.countMembers('chat')) === 2);
+    await writer.close();
+    own.disconnect();
+    await server.kill();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await server.restart();
+    expect(await living).toBe('true true true\n');
     await server.stop();
-    const next = await RedisServer.start([], port);
-    expect(await living).toBe('true true\n');
-    await next.stop();
   });
 });
