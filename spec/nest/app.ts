@@ -19,7 +19,12 @@ import {
   UnauthorizedException,
   UseGuards,
 } from '@nestjs/common';
-import { type AbstractHttpAdapter, APP_GUARD, NestFactory } from '@nestjs/core';
+import {
+  type AbstractHttpAdapter,
+  APP_GUARD,
+  ExternalContextCreator,
+  NestFactory,
+} from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Redis } from 'ioredis';
@@ -378,6 +383,83 @@ function codeOf(error: { code?: string; constructor: { name: string } }): string
   return error.code ?? error.constructor.name;
 }
 
+@Injectable()
+class Resolver {
+  constructor(private readonly rollout: Rollout) {}
+
+  @RequireFeature('chat')
+  async first(@FeatureEnabled('video') video: boolean) {
+    const before = [video, this.rollout.currentSubject(), this.rollout.isEnabledSync('chat')];
+    await this.rollout.deactivate('chat');
+    return [...before, this.rollout.isEnabledSync('chat')];
+  }
+
+  @RequireFeature('chat')
+  second() {
+    return this.rollout.isEnabledSync('chat');
+  }
+
+  @RequireFeature('off')
+  off() {
+    return 'off';
+  }
+
+  @RequireFeature('off', { status: 403 })
+  forbidden() {
+    return 'forbidden';
+  }
+}
+
+/**
+ * What handlers answer that Nest calls for something else than HTTP, by what its modules for that call
+ * them by: one after the other within an operation, and then in the next one.
+ */
+async function outside(kind: 'graphql' | 'rpc' | 'ws') {
+  const rollout = new Rollout();
+  for (const name of ['chat', 'video']) await rollout.addFeature(name, { percentage: 100 });
+  await rollout.addFeature('off');
+  let asked = 0;
+  const subjectOf = (context: ExecutionContext) => {
+    asked++;
+    return context.getArgByIndex(kind === 'graphql' ? 2 : 1).user;
+  };
+  class Outside {}
+  Module({ imports: [HanoiModule.forRoot({ rollout, subjectOf })], providers: [Resolver] })(
+    Outside,
+  );
+  const app = await NestFactory.create(Outside, new ExpressAdapter(), { logger: false });
+  await app.init();
+  const resolver = app.get(Resolver);
+  // Where Nest notes what a decorated parameter takes.
+  const parameters = '__routeArguments__';
+  const creator = app.get(ExternalContextCreator);
+  const operation = async (names: readonly ('first' | 'second' | 'off' | 'forbidden')[]) => {
+    const about = { user: 'user-1' };
+    // Of a query: its parent, its arguments, its context; of a message: what it says, and whence.
+    const args = kind === 'graphql' ? [{}, {}, about] : [{}, about];
+    const answers: unknown[] = [];
+    for (const name of names) {
+      const handler = creator.create(
+        ...([resolver, resolver[name], name, parameters] as const),
+        ...([
+          { exchangeKeyForValue: () => undefined },
+          undefined,
+          undefined,
+          undefined,
+          kind,
+        ] as const),
+      );
+      answers.push(await handler(...args).catch((error: Error) => error.message));
+    }
+    return answers;
+  };
+  const answers = await operation(['first', 'second', 'off', 'forbidden']);
+  const askedBefore = asked;
+  const next = await operation(['second']);
+  await app.close();
+  return { answers, asked: askedBefore, next };
+}
+
 /** What comes of apps that are put together otherwise. */
 export async function setUp(): Promise<Record<string, unknown>> {
   const given = (options: unknown) =>
@@ -410,5 +492,8 @@ export async function setUp(): Promise<Record<string, unknown>> {
     }),
     closing: await closed(true),
     leaving: await closed(undefined),
+    graphql: await outside('graphql'),
+    rpc: await outside('rpc'),
+    ws: await outside('ws'),
   };
 }

@@ -306,6 +306,26 @@ describe('the module for Nest', () => {
     expect(told.closing).toEqual({ answered: 'user-1', isOpen: false });
     expect(told.leaving).toEqual({ answered: 'user-1', isOpen: true });
   });
+
+  it('answers an operation of GraphQL from one revision, and refuses by errors', () => {
+    expect(told.graphql).toEqual({
+      answers: [[true, 'user-1', true, true], true, 'Not Found', 'Forbidden'],
+      asked: 1,
+      next: ['Not Found'],
+    });
+  });
+
+  it.each(['rpc', 'ws'])(
+    'answers each message of %s as who sent it, and refuses as Nest does',
+    (kind) => {
+      const refused = 'Forbidden resource';
+      expect(told[kind]).toEqual({
+        answers: [[true, 'user-1', true, true], refused, refused, refused],
+        asked: 4,
+        next: [refused],
+      });
+    },
+  );
 });
 
 describe.each([
