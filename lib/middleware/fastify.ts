@@ -105,8 +105,9 @@ export function fastifyGuard<
     if ((await refusal(request)) === undefined) return undefined;
     if (otherwise === undefined) reply.callNotFound();
     else {
+      // A reply that it gives is awaited too, until it is sent, and comes to nothing.
       const answer = await otherwise(request, reply);
-      if (answer !== undefined && answer !== reply) reply.send(answer);
+      if (answer !== undefined) reply.send(answer);
     }
     return reply;
   };

@@ -404,6 +404,45 @@ describe.each(Object.entries(frameworks))('%s', (_, make) => {
   });
 });
 
+describe('what is called instead of refusing', () => {
+  const rollout = new Rollout();
+
+  it('hands on in Express and in Koa, where it calls next', async () => {
+    const own = express().use(
+      expressGuard(rollout, 'chat', { otherwise: (_request, _response, next) => next() }),
+      chat,
+    );
+    const koa = new Koa()
+      .use(koaGuard(rollout, 'chat', { otherwise: (_context, next) => next() }))
+      .use((context) => {
+        context.body = 'chat';
+      });
+    for (const app of [own, koa]) {
+      const server = await listening(app.listen(0, '127.0.0.1'));
+      running.push(server);
+      expect(await get(server, '/')).toMatchObject({ status: 200, body: 'chat' });
+    }
+  });
+
+  it.each<[string, (reply: FastifyReply) => unknown]>([
+    ['gives it', () => OFFER],
+    ['gives it later', async () => OFFER],
+    ['sends it', (reply) => void reply.send(OFFER)],
+    ['gives the reply that has it', (reply) => reply.send(OFFER)],
+  ])('answers in Fastify, where it %s', async (_, offer) => {
+    const logged: string[] = [];
+    const app = fastify({
+      logger: { level: 'warn', stream: { write: (line) => logged.push(line) } },
+    });
+    const otherwise = (_request: FastifyRequest, reply: FastifyReply) => offer(reply.code(402));
+    app.get('/', { preHandler: fastifyGuard(rollout, 'chat', { otherwise }) }, async () => 'chat');
+    await app.listen({ port: 0, host: '127.0.0.1' });
+    running.push(app.server);
+    expect(await get(app.server, '/')).toMatchObject({ status: 402, body: OFFER });
+    expect(logged).toEqual([]);
+  });
+});
+
 describe('the guards', () => {
   it('are typed by the frameworks, and by the features', () => {
     const rollout = new Rollout<{ chat: boolean; color: 'red' | 'blue' }>();

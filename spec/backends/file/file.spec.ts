@@ -607,6 +607,7 @@ describe('several processes on one file', () => {
       await reading;
     }
     expect(torn).toBe(0);
-    expect(await open().countMembers('list')).toBeGreaterThan(20);
+    // More than what this process has registered itself.
+    expect(await open().countMembers('list')).toBeGreaterThan(10);
   }, 60_000);
 });
