@@ -5,6 +5,7 @@ import { cpus } from 'node:os';
 
 const BENCHES = [
   'check.js',
+  'cli.js',
   'hanoi.js',
   'members.js',
   'ofrep.js',

@@ -6,7 +6,7 @@ import { transformFileSync } from '@swc/core';
 // Inside the project, so that what they import is found.
 const folder = new URL('../node_modules/.cache/hanoi-bench/', import.meta.url);
 mkdirSync(folder, { recursive: true });
-for (const name of ['redis-server', 'replication', 'redis-cluster']) {
+for (const name of ['until', 'debian-program', 'redis-server', 'replication', 'redis-cluster']) {
   const { code } = transformFileSync(
     fileURLToPath(new URL(`../spec/${name}.ts`, import.meta.url)),
     { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'es6' } },
