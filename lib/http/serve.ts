@@ -4,7 +4,8 @@ import { type AddressInfo, isIP } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { HanoiError, invalid, refuseNumber, refuseUnknownOptions } from '../errors.js';
 import type { Rollout } from '../rollout.js';
-import { createHandler, HTTP_OPTIONS, type HttpHandler, type HttpOptions } from './handler.js';
+import { createHandler, type HttpHandler } from './handler.js';
+import { HTTP_OPTIONS, type HttpOptions } from './options.js';
 
 /** What is served, where, and how much of it. */
 export interface ServeOptions extends HttpOptions {
