@@ -439,15 +439,10 @@ async function outside(kind: 'graphql' | 'rpc' | 'ws') {
     const args = kind === 'graphql' ? [{}, {}, about] : [{}, about];
     const answers: unknown[] = [];
     for (const name of names) {
+      const call = resolver[name] as (...args: unknown[]) => unknown;
       const handler = creator.create(
-        ...([resolver, resolver[name], name, parameters] as const),
-        ...([
-          { exchangeKeyForValue: () => undefined },
-          undefined,
-          undefined,
-          undefined,
-          kind,
-        ] as const),
+        ...([resolver, call, name, parameters, { exchangeKeyForValue: () => undefined }] as const),
+        ...([undefined, undefined, undefined, kind] as const),
       );
       answers.push(await handler(...args).catch((error: Error) => error.message));
     }
