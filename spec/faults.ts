@@ -7,6 +7,7 @@ import type { Feature } from '../lib/domain/feature.js';
 import { Rollout } from '../lib/rollout.js';
 import { RedisServer } from './redis-server.js';
 import { TcpProxy } from './tcp-proxy.js';
+import { until } from './until.js';
 
 /** A server that can be hurt, and a proxy in front of it. */
 export class Site {
@@ -342,6 +343,8 @@ async function seen(
   const client = site.clientOf(site.server.port, { retryStrategy: () => 20 });
   const writer = new Rollout(new RedisBackend(client));
   try {
+    // A script that was killed can go on for a moment.
+    await until(() => client.ping());
     if (losesData) await furnish(writer);
     const { percentage } = (await writer.get('probe')) as Feature;
     const next = percentage === 0 ? 100 : 0;
