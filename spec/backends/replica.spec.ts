@@ -483,6 +483,39 @@ it('catches up by the longer way where the logs take too long to be read', async
   }
 }, 20_000);
 
+it('goes back to the logs where the longer way takes too long too', async () => {
+  const server = await RedisServer.start();
+  const proxy = await TcpProxy.start(server.port);
+  const direct = new Redis(server.port);
+  const through = new Redis(proxy.port);
+  through.on('error', () => {});
+  const writer = new Rollout(new RedisBackend(direct));
+  const names = Array.from({ length: 3_000 }, (_, n) => `feature-${n}`);
+  await Promise.all(names.map((name) => writer.addFeature(name)));
+  await writer.addFeature('kill', { percentage: 100 });
+  const source = new RedisBackend(through, { operationTimeoutMs: 500 });
+  const rollout = new Rollout(new ReplicaBackend(source, { pollMs: 100 }));
+  try {
+    await rollout.ready();
+    await until(() => rollout.isEnabledSync('kill', ANN));
+    // For a moment, not even the logs come through.
+    proxy.bytesPerMs = 1;
+    await writer.setPercentage('kill', 50);
+    await until(() => rollout.health().state === 'degraded');
+    // All heads take some seconds; the logs, some ms.
+    proxy.bytesPerMs = 100;
+    await writer.disable('kill');
+    await until(() => rollout.decideSync('kill', ANN).reason === 'DISABLED');
+  } finally {
+    await rollout.close();
+    await writer.close();
+    through.disconnect();
+    direct.disconnect();
+    await proxy.stop();
+    await server.stop();
+  }
+}, 40_000);
+
 it('tells of what happens in the name of nobody, whoever asked for a look', async () => {
   const source = new MemoryBackend();
   const rollout = new Rollout(new ReplicaBackend(source, { pollMs: 10 }));

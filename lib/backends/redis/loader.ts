@@ -29,8 +29,8 @@ type Query = (
 
 /** Reads every feature, and of what is known already only what is new. */
 export class Loader {
-  /** They took too long: they are not asked for again before all is known by the longer way. */
-  private areLogsSlow: boolean = false;
+  /** Which way took too long the last time: the next time, the other one is tried. */
+  private slow: 'logs' | 'heads' | undefined;
 
   constructor(
     private readonly keys: Keys,
@@ -38,8 +38,8 @@ export class Loader {
   ) {}
 
   async load(known: Loaded | undefined): Promise<Loaded> {
-    const loaded = (await this.since(known)) ?? (await this.changed(known)) ?? (await this.whole());
-    this.areLogsSlow = false;
+    const loaded = (await this.since(known)) ?? (await this.byHeads(known));
+    this.slow = undefined;
     return loaded;
   }
 
@@ -50,10 +50,10 @@ export class Loader {
   private async since(known: Loaded | undefined): Promise<Loaded | undefined> {
     const { token } = known ?? {};
     if (known === undefined || token === undefined) return undefined;
-    if (this.areLogsSlow) {
-      // What still comes of them fills the connection: more of them would fill it for good.
+    if (this.slow !== undefined) {
+      // What still comes of it fills the connection: more of it would fill it for good.
       await this.query([], true);
-      return undefined;
+      if (this.slow === 'logs') return undefined;
     }
     const kinds = ['documents', 'members'] as const;
     const from = kinds.map((kind) => placeOf(token[kind]));
@@ -66,9 +66,10 @@ export class Loader {
     );
     const [stamp, ...logs] = await read.catch(async (error): Promise<[null]> => {
       // Logs that can't be read, or take too long on a server that does answer: the longer way.
-      this.areLogsSlow = hasCode(error, 'STORE_TIMEOUT');
-      if (this.areLogsSlow) await this.query([], true);
-      else if (!(error instanceof Refusal)) throw error;
+      if (hasCode(error, 'STORE_TIMEOUT')) {
+        this.slow = 'logs';
+        await this.query([], true);
+      } else if (!(error instanceof Refusal)) throw error;
       return [null];
     });
     const present = parseToken(stamp);
@@ -108,6 +109,16 @@ export class Loader {
       else features.set(name, { ...stored, head } as Stored);
     }
     return { token: present, features };
+  }
+
+  /** The longer way, which grows with the features. */
+  private async byHeads(known: Loaded | undefined): Promise<Loaded> {
+    try {
+      return (await this.changed(known)) ?? (await this.whole());
+    } catch (error) {
+      if (hasCode(error, 'STORE_TIMEOUT')) this.slow = 'heads';
+      throw error;
+    }
   }
 
   /** All heads, and the documents whose heads are not the known ones. */
