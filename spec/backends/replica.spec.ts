@@ -467,6 +467,7 @@ it('catches up by the longer way where the logs take too long to be read', async
     await writer.addFeature('long', settings(0));
     await writer.addFeature('kill', { percentage: 100 });
     await rollout.ready();
+    await until(() => rollout.isEnabledSync('kill', ANN));
     proxy.bytesPerMs = 2_000;
     await proxy.refuse();
     for (let n = 1; n <= 40; n++) await writer.update('long', settings(n));
