@@ -99,7 +99,7 @@ export function parseOptions(options: HttpOptions) {
   for (const name of FROM_ONE) refuseNumber(name, given[name], 1);
   const credentials = new Credentials(tokens);
   if (credentials.isEmpty && authorize === undefined && anonymous === undefined) {
-    throw invalid('`tokens`, `authorize` or `anonymous`: who may come in has to be said', options);
+    throw invalid('`tokens`, `authorize` or `anonymous`: who may come in has to be said', 'none');
   }
   if (mode === 'admin' && authorize === undefined && !credentials.has('admin')) {
     throw invalid('a token for admin, or `authorize`, for the mode admin', 'neither');

@@ -248,6 +248,9 @@ describe('who may do what', () => {
     const make = () => createHandler(new Rollout(), { tokens, ticketSecret });
     expect(make).toThrow('`ticketSecret` to have at least 32 bytes');
     expect(make).not.toThrow(ticketSecret);
+    const open = () => createHandler(new Rollout(), { ticketSecret: 'x'.repeat(32) });
+    expect(open).toThrow('who may come in');
+    expect(open).not.toThrow('x'.repeat(32));
   });
 
   it('shows no token that is given in a wrong place', () => {
