@@ -69,7 +69,9 @@ function cacheOf({ packages }: Wanted): string {
 function fromCache(wanted: Wanted): Program | undefined {
   const cache = cacheOf(wanted);
   const path = join(cache, wanted.path);
-  return existsSync(path) ? { path, libraries: libraryFolders(cache).join(':') } : undefined;
+  if (!existsSync(path)) return undefined;
+  const libraries = libraryFolders(cache);
+  return libraries.length === 0 ? { path } : { path, libraries: libraries.join(delimiter) };
 }
 
 /** The packages, and of all that they need what is not installed here. */
@@ -134,11 +136,13 @@ function withBackports(folder: string): string[] {
   return ['-o', `Dir::Etc::sourcelist=${file}`, '-o', 'Dir::Etc::sourceparts=-'];
 }
 
-/** Where the unpacked packages have shared libraries. */
+/** Where the unpacked packages have shared libraries: nowhere, where all were installed before. */
 function libraryFolders(root: string): string[] {
   const folders = new Set<string>();
-  for (const file of readdirSync(join(root, 'usr/lib'), { recursive: true, encoding: 'utf8' })) {
-    if (file.includes('.so')) folders.add(join(root, 'usr/lib', dirname(file)));
+  for (const part of ['usr/lib', 'lib'].map((each) => join(root, each)).filter(existsSync)) {
+    for (const file of readdirSync(part, { recursive: true, encoding: 'utf8' })) {
+      if (file.includes('.so')) folders.add(join(part, dirname(file)));
+    }
   }
   return [...folders];
 }
