@@ -338,6 +338,16 @@ describe('while the page is open', () => {
     await page.locator('#percentage .figure', { hasText: '11%' }).waitFor();
   });
 
+  it('says in the list that something was changed, where it did not hear what', async () => {
+    const { site } = given;
+    const page = await site.person('ann');
+    await page.route('**/events', (route) =>
+      route.fulfill({ contentType: 'text/event-stream', body: 'event: missed\ndata: {}\n\n' }),
+    );
+    await page.goto(site.url);
+    await page.getByText('Features were changed.').waitFor({ timeout: 10_000 });
+  });
+
   it('shows what was changed while the connection was lost', async () => {
     const { site } = given;
     await site.rollout.addFeature('chat', { percentage: 10 });

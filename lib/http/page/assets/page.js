@@ -162,6 +162,10 @@ function follow() {
     }
   };
   const missed = () => about !== undefined && refresh();
+  const unheard = () => {
+    if (about === undefined && document.getElementById('list')) say('Features were changed.', true);
+    else missed();
+  };
   // Browsers have few connections to one host: those that nobody looks at need none.
   let stream;
   const listen = () => {
@@ -170,7 +174,7 @@ function follow() {
     if (document.hidden) return;
     stream = new EventSource(events);
     stream.addEventListener('change', heard);
-    stream.addEventListener('missed', missed);
+    stream.addEventListener('missed', unheard);
     // What came before, or while the connection was lost.
     stream.addEventListener('open', missed);
   };
