@@ -1,6 +1,5 @@
 // Not the global one: a test can put its own in that place, which then waits to be told.
 import { setImmediate } from 'node:timers';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Backend,
   type HeldFeature,
@@ -16,6 +15,7 @@ import { HanoiError, hasCode } from './errors.js';
 import type { Events } from './events.js';
 import type { Exposure } from './exposure.js';
 import type { VariantUsed } from './implementations.js';
+import { inTime } from './in-time.js';
 import { Recent } from './recent.js';
 import { type Decided, decisionIn } from './snapshot.js';
 
@@ -112,11 +112,7 @@ export class Uses {
       },
       (error) => this.failed(mark, error),
     );
-    const given = new AbortController();
-    const late = delay(LONGEST_MS, undefined, { signal: given.signal }).catch(() => undefined);
-    const kept = await Promise.race([marking, late]);
-    given.abort();
-    return kept;
+    return inTime(marking, LONGEST_MS, () => undefined);
   }
 
   /** Marks of one turn travel together. */

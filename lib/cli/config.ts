@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { HanoiError, invalid, refuseUnknownOptions, withoutValue } from '../errors.js';
+import { inTime } from '../in-time.js';
 import type { Rollout } from '../rollout.js';
 
 /** What `hanoi.config.json`, `.js` or `.mjs` says; the last two by their default export. */
@@ -45,7 +46,7 @@ async function contentsOf(file: string, path: string, timeoutMs: number): Promis
     if (file.endsWith('.json'))
       return JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
     const loading: Promise<{ default?: unknown }> = import(pathToFileURL(path).href);
-    return (await inTime(loading, timeoutMs)).default;
+    return (await settled(loading, timeoutMs)).default;
   } catch (cause) {
     // What a JSON error quotes can be a password.
     const why = file.endsWith('.json') ? withoutValue(cause) : (cause as Error).message;
@@ -54,21 +55,14 @@ async function contentsOf(file: string, path: string, timeoutMs: number): Promis
 }
 
 /** What code of the config file gives. Rejects where it does not settle within so many ms. */
-export async function inTime<Result>(
+export function settled<Result>(
   task: Result | Promise<Result>,
   timeoutMs: number,
 ): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  // It keeps the process until then: what else would is not the same on every backend.
-  const late = new Promise<never>((_, reject) => {
-    const error = new Error(`it did not settle within ${timeoutMs} ms (\`--timeout\`)`);
-    timer = setTimeout(() => reject(error), timeoutMs);
+  // The timer keeps the process until then: what else would is not the same on every backend.
+  return inTime(task, timeoutMs, () => {
+    throw new Error(`it did not settle within ${timeoutMs} ms (\`--timeout\`)`);
   });
-  try {
-    return await Promise.race([task, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function wrong(file: string, why: string): HanoiError {

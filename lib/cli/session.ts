@@ -3,7 +3,7 @@ import type { Backend, Source } from '../backends/backend.js';
 import { HanoiError } from '../errors.js';
 import { Rollout } from '../rollout.js';
 import type { WriteOptions } from '../writer.js';
-import { inTime, readConfig } from './config.js';
+import { readConfig, settled } from './config.js';
 import { DEFAULT_FILE, type Opened, openPlace, type Place, parsePlace } from './place.js';
 import type { Terminal } from './terminal.js';
 
@@ -83,7 +83,7 @@ async function defineBy(
     defined.add(group);
   };
   try {
-    await inTime(define(noted), timeoutMs);
+    await settled(define(noted), timeoutMs);
   } catch (cause) {
     throw new HanoiError(
       'INVALID_ARGUMENT',

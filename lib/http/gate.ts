@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { parseActor } from '../current-actor.js';
+import { inTime } from '../in-time.js';
 import type { Arrival } from './arrival.js';
 import {
   type Access,
@@ -53,7 +54,9 @@ export class Gate {
     if (needed === 'nobody') return undefined;
     const found = this.callerBySecret(request) ?? this.policy.authorize?.(request);
     if (found instanceof Promise) {
-      return inTime(found).then((caller) => this.admitted(caller, request, env, needed, writes));
+      return inTime(found, AUTHORIZE_TIMEOUT, tooLate).then((caller) =>
+        this.admitted(caller, request, env, needed, writes),
+      );
     }
     return this.admitted(found, request, env, needed, writes);
   }
@@ -167,14 +170,8 @@ function networkOf(address: string): string {
 /** In ms: an app's `authorize` that does not answer must not hold what asks. */
 const AUTHORIZE_TIMEOUT = 10_000;
 
-async function inTime<Result>(answer: Promise<Result>): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = () =>
-      reject(new Error(`\`authorize\` took longer than ${AUTHORIZE_TIMEOUT} ms.`));
-    timer = setTimeout(error, AUTHORIZE_TIMEOUT);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+function tooLate(): never {
+  throw new Error(`\`authorize\` took longer than ${AUTHORIZE_TIMEOUT} ms.`);
 }
 
 /**

@@ -7,7 +7,11 @@ import type { Source } from '../../lib/backends/backend.js';
 import { FileBackend } from '../../lib/backends/file/index.js';
 import { HttpSource } from '../../lib/backends/http-source/index.js';
 import { MemoryBackend } from '../../lib/backends/memory.js';
-import { RedisBackend, RedisSetBackend } from '../../lib/backends/redis/index.js';
+import {
+  RedisBackend,
+  type RedisBackendOptions,
+  RedisSetBackend,
+} from '../../lib/backends/redis/index.js';
 import { ReplicaBackend, type ReplicaBackendOptions } from '../../lib/backends/replica.js';
 import type { HanoiError } from '../../lib/errors.js';
 import { Rollout, type RolloutOptions } from '../../lib/rollout.js';
@@ -454,68 +458,69 @@ describe('a replica over lists that are not held, while the store hangs', () => 
   });
 });
 
-it('catches up by the longer way where the logs take too long to be read', async () => {
+/** Has a writer beside the server, and a replica behind a link that can be made slow, with 'kill' for all. */
+async function behindLink(
+  options: RedisBackendOptions,
+  run: (writer: Rollout, replica: () => Promise<Rollout>, link: TcpProxy) => Promise<void>,
+): Promise<void> {
   const server = await RedisServer.start();
-  const proxy = await TcpProxy.start(server.port);
+  const link = await TcpProxy.start(server.port);
   const direct = new Redis(server.port);
-  const through = new Redis(proxy.port);
+  const through = new Redis(link.port);
   through.on('error', () => {});
   const writer = new Rollout(new RedisBackend(direct));
-  const rollout = new Rollout(new ReplicaBackend(new RedisBackend(through), { pollMs: 100 }));
+  let rollout: Rollout | undefined;
+  const replica = async () => {
+    const source = new RedisBackend(through, options);
+    rollout = new Rollout(new ReplicaBackend(source, { pollMs: 100 }));
+    await rollout.ready();
+    await until(() => rollout?.isEnabledSync('kill', ANN));
+    return rollout;
+  };
   try {
+    await writer.addFeature('kill', { percentage: 100 });
+    await run(writer, replica, link);
+  } finally {
+    await rollout?.close();
+    await writer.close();
+    through.disconnect();
+    direct.disconnect();
+    await link.stop();
+    await server.stop();
+  }
+}
+
+it('catches up by the longer way where the logs take too long to be read', () =>
+  behindLink({}, async (writer, replica, link) => {
     const settings = (n: number) => ({ percentage: n / 100, data: { text: 'x'.repeat(50_000) } });
     await writer.addFeature('long', settings(0));
-    await writer.addFeature('kill', { percentage: 100 });
-    await rollout.ready();
-    await until(() => rollout.isEnabledSync('kill', ANN));
-    proxy.bytesPerMs = 2_000;
-    await proxy.refuse();
+    const rollout = await replica();
+    link.bytesPerMs = 2_000;
+    await link.refuse();
     for (let n = 1; n <= 40; n++) await writer.update('long', settings(n));
     await writer.disable('kill');
-    await proxy.accept();
+    await link.accept();
     await until(() => !rollout.isEnabledSync('kill', ANN));
-  } finally {
-    await rollout.close();
-    await writer.close();
-    through.disconnect();
-    direct.disconnect();
-    await proxy.stop();
-    await server.stop();
-  }
-}, 20_000);
+  }));
 
-it('goes back to the logs where the longer way takes too long too', async () => {
-  const server = await RedisServer.start();
-  const proxy = await TcpProxy.start(server.port);
-  const direct = new Redis(server.port);
-  const through = new Redis(proxy.port);
-  through.on('error', () => {});
-  const writer = new Rollout(new RedisBackend(direct));
-  const names = Array.from({ length: 3_000 }, (_, n) => `feature-${n}`);
-  await Promise.all(names.map((name) => writer.addFeature(name)));
-  await writer.addFeature('kill', { percentage: 100 });
-  const source = new RedisBackend(through, { operationTimeoutMs: 500 });
-  const rollout = new Rollout(new ReplicaBackend(source, { pollMs: 100 }));
-  try {
-    await rollout.ready();
-    await until(() => rollout.isEnabledSync('kill', ANN));
-    // For a moment, not even the logs come through.
-    proxy.bytesPerMs = 1;
-    await writer.setPercentage('kill', 50);
-    await until(() => rollout.health().state === 'degraded');
-    // All heads take some seconds; the logs, some ms.
-    proxy.bytesPerMs = 100;
-    await writer.disable('kill');
-    await until(() => rollout.decideSync('kill', ANN).reason === 'DISABLED');
-  } finally {
-    await rollout.close();
-    await writer.close();
-    through.disconnect();
-    direct.disconnect();
-    await proxy.stop();
-    await server.stop();
-  }
-}, 40_000);
+it(
+  'goes back to the logs where the longer way takes too long too',
+  () =>
+    behindLink({ operationTimeoutMs: 500 }, async (writer, replica, link) => {
+      const names = Array.from({ length: 3_000 }, (_, n) => `feature-${n}`);
+      await Promise.all(names.map((name) => writer.addFeature(name)));
+      const rollout = await replica();
+      // For a moment, not even the logs come through.
+      link.bytesPerMs = 1;
+      await writer.setPercentage('kill', 50);
+      await until(() => rollout.health().state === 'degraded');
+      // All heads take some seconds; the logs, some ms.
+      link.bytesPerMs = 100;
+      await writer.disable('kill');
+      await until(() => rollout.decideSync('kill', ANN).reason === 'DISABLED');
+    }),
+  40_000,
+);
 
 it('tells of what happens in the name of nobody, whoever asked for a look', async () => {
   const source = new MemoryBackend();

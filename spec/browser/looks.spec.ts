@@ -304,13 +304,20 @@ describe('whatever is stored', () => {
 });
 
 describe('while the page is open', () => {
-  it('shows what another person has changed, where nobody is at work', async () => {
+  /** A page of a feature, which listens for its changes. */
+  async function following(): Promise<Page> {
     const { site } = given;
     await site.rollout.addFeature('chat', { percentage: 10 });
     const page = await site.person('ann');
     const opened = page.waitForRequest(/\/events$/);
     await page.goto(site.feature('chat'));
     await opened;
+    return page;
+  }
+
+  it('shows what another person has changed, where nobody is at work', async () => {
+    const { site } = given;
+    const page = await following();
     const bea = await site.person('bea', { javaScriptEnabled: false });
     await bea.goto(site.feature('chat'));
     await bea.getByRole('button', { name: 'Turn off for everyone' }).click();
@@ -324,11 +331,7 @@ describe('while the page is open', () => {
 
   it('says that another person has changed it, where somebody is at work', async () => {
     const { site } = given;
-    await site.rollout.addFeature('chat', { percentage: 10 });
-    const page = await site.person('ann');
-    const opened = page.waitForRequest(/\/events$/);
-    await page.goto(site.feature('chat'));
-    await opened;
+    const page = await following();
     await page.locator('#switch-note').fill('Because');
     await site.rollout.as('bea').setPercentage('chat', 11);
     await page.getByText('bea changed this.').waitFor();
@@ -364,11 +367,7 @@ describe('while the page is open', () => {
 
   it('says of no feature that it was removed, where one is signed out', async () => {
     const { site } = given;
-    await site.rollout.addFeature('chat', { percentage: 10 });
-    const page = await site.person('ann');
-    const opened = page.waitForRequest(/\/events$/);
-    await page.goto(site.feature('chat'));
-    await opened;
+    const page = await following();
     await page.waitForLoadState('networkidle');
     await page.context().clearCookies();
     const asked = page.waitForResponse(/\/sign-in/);

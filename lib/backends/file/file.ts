@@ -27,6 +27,7 @@ import {
   refuseNumber,
   refuseUnknownOptions,
 } from '../../errors.js';
+import { inTime } from '../../in-time.js';
 import type { Backend, Health, Write, Written } from '../backend.js';
 import { LONGEST_FILE, located, print, type Read, read, readInTurns } from '../features-file.js';
 import { Poll } from '../poll.js';
@@ -156,10 +157,7 @@ export class FileBackend extends StateSource<FileState> implements Backend {
   }
 
   protected async refreshed(): Promise<void> {
-    const looked = new AbortController();
-    const late = delay(CHECK_MS, undefined, { signal: looked.signal }).catch(() => {});
-    await Promise.race([this.polling.look(), late]);
-    looked.abort();
+    await inTime(this.polling.look(), CHECK_MS, () => {});
   }
 
   protected async end(): Promise<void> {

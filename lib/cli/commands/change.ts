@@ -5,7 +5,7 @@ import type { FeatureSettings } from '../../domain/validate.js';
 import { HanoiError, invalid } from '../../errors.js';
 import { EXIT } from '../failure.js';
 import type { Session } from '../session.js';
-import { entryOf, objectOf, tellFeature } from './show.js';
+import { fieldsOf, objectOf, tellFeature } from './show.js';
 
 export interface AddOptions {
   readonly percentage?: number;
@@ -36,9 +36,7 @@ export async function add(session: Session, name: string, options: AddOptions): 
       ...(data !== undefined && {
         data: {
           ...(given.data as object),
-          ...Object.fromEntries(
-            data.map((each) => entryOf(each, '`--data` to be like owner=checkout')),
-          ),
+          ...fieldsOf(data, '`--data` to be like owner=checkout'),
         } as object,
       }),
     } as FeatureSettings,

@@ -6,7 +6,7 @@ import { EXIT } from '../failure.js';
 import { printable, printableJson } from '../printable.js';
 import type { Session } from '../session.js';
 import { type Cell, table } from '../table.js';
-import { conditionText, entryOf, objectOf } from './show.js';
+import { conditionText, fieldsOf, objectOf } from './show.js';
 
 export interface SubjectOptions {
   /** `plan=pro`; a value that is JSON is taken as that. */
@@ -106,9 +106,7 @@ export function subjectOf(
 ): Subject | undefined {
   const given = {
     ...(attributes === undefined ? {} : objectOf(attributes, '`--attributes`')),
-    ...Object.fromEntries(
-      attribute.map((each) => entryOf(each, '`--attribute` to be like plan=pro')),
-    ),
+    ...fieldsOf(attribute, '`--attribute` to be like plan=pro'),
   };
   if (Object.keys(given).length === 0) return id;
   return id === undefined ? given : { ...given, id };

@@ -148,19 +148,26 @@ export function objectOf(text: string, what: string): { readonly [key: string]: 
 }
 
 /**
- * `plan=pro`; a value that is JSON is taken as that, but for a number that would become another one.
- * INVALID_ARGUMENT.
+ * Of each `plan=pro` a field; a value that is JSON is taken as that, but for a number that would become
+ * another one. INVALID_ARGUMENT.
  */
-export function entryOf(text: string, expected: string): readonly [key: string, value: unknown] {
-  const at = text.indexOf('=');
-  if (at < 1) throw invalid(expected, text);
-  const [key, value] = [text.slice(0, at), text.slice(at + 1)];
+export function fieldsOf(texts: readonly string[], expected: string): Record<string, unknown> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const at = text.indexOf('=');
+      if (at < 1) throw invalid(expected, text);
+      return [text.slice(0, at), parsedOrText(text.slice(at + 1))];
+    }),
+  );
+}
+
+function parsedOrText(text: string): unknown {
   try {
-    const parsed = JSON.parse(value) as unknown;
+    const parsed = JSON.parse(text) as unknown;
     const isExact =
-      typeof parsed !== 'number' || !/^-?\d+$/.test(value) || Number.isSafeInteger(parsed);
-    return [key, isExact ? parsed : value];
+      typeof parsed !== 'number' || !/^-?\d+$/.test(text) || Number.isSafeInteger(parsed);
+    return isExact ? parsed : text;
   } catch {
-    return [key, value];
+    return text;
   }
 }
