@@ -114,12 +114,13 @@ export class TcpProxy {
       setTimeout(() => near.destroy(), this.delayMs + 1);
       return;
     }
-    if (data.length > this.bytesPerMs) {
+    const { bytesPerMs } = this;
+    if (data.length > bytesPerMs) {
       // The rest waits, and with it all that comes after.
       pair.far.pause();
-      this.handOn(pair, near, data.subarray(0, this.bytesPerMs));
+      this.handOn(pair, near, data.subarray(0, bytesPerMs));
       setTimeout(() => {
-        pair.far.unshift(data.subarray(this.bytesPerMs));
+        pair.far.unshift(data.subarray(bytesPerMs));
         pair.far.resume();
       }, 1);
       return;

@@ -507,7 +507,7 @@ it(
   'goes back to the logs where the longer way takes too long too',
   () =>
     behindLink({ operationTimeoutMs: 500 }, async (writer, replica, link) => {
-      const names = Array.from({ length: 1_000 }, (_, n) => `feature-${n}`);
+      const names = Array.from({ length: 3_000 }, (_, n) => `feature-${n}`);
       await Promise.all(names.map((name) => writer.addFeature(name)));
       const rollout = await replica();
       // For a moment, not even the logs come through.
@@ -515,7 +515,7 @@ it(
       await writer.setPercentage('kill', 50);
       await until(() => rollout.health().state === 'degraded');
       // All heads take more than a second; the logs, some ms.
-      link.bytesPerMs = 100;
+      link.bytesPerMs = 300;
       await writer.disable('kill');
       await until(() => rollout.decideSync('kill', ANN).reason === 'DISABLED', 30_000);
     }),
